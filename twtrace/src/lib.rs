@@ -1,0 +1,3 @@
+//! twtrace: the true life of every TCP connection, and who ended it.
+
+pub mod model;

@@ -1,0 +1,147 @@
+//! A connection while it is followed: its life so far, and what is needed to judge what comes.
+
+use super::super::{Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Shown, Side, Span, TcpState};
+
+/// What stands behind a connection now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A full socket.
+    Full,
+    /// The full socket is gone and may have left a time-wait socket; the table has been asked.
+    Unsettled,
+    /// A time-wait socket that stands for FIN_WAIT2: the peer has not closed.
+    Orphan,
+    /// A time-wait socket in TIME_WAIT.
+    TimeWait,
+    /// Nothing.
+    Over,
+}
+
+impl Phase {
+    /// There is, or may be, a time-wait socket.
+    pub(super) fn is_time_wait(self) -> bool {
+        matches!(self, Self::Unsettled | Self::Orphan | Self::TimeWait)
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) life: Lifecycle,
+    pub(super) phase: Phase,
+    /// An event, and not the table alone, has told of it.
+    pub(super) vouched: bool,
+    pub(super) announced: bool,
+    pub(super) inode: Option<u64>,
+    /// `connect` found a local port chosen already, by `bind` or by the connection before.
+    pub(super) port_chosen: bool,
+    /// Events lost before it began.
+    pub(super) lost_before: u64,
+    /// When something was seen of it last.
+    pub(super) last_seen: Ktime,
+    /// When the full socket gave way to a time-wait socket, if it did.
+    pub(super) left_full: Ktime,
+    /// When its TIME_WAIT was last started, where known: later than its first start if started again.
+    pub(super) armed: Option<Ktime>,
+    /// The timer of its time-wait socket was seen to start.
+    pub(super) timer_seen: bool,
+    /// The table of time-wait sockets was full when it wanted one.
+    pub(super) overflow_likely: bool,
+    /// A reset was traced before the state change that it explains, at this moment.
+    pub(super) reset_sent: Option<(Ktime, Option<&'static str>)>,
+    /// The table no longer had it at this moment.
+    pub(super) missing: Option<Ktime>,
+}
+
+impl Connection {
+    pub(super) fn new(id: u64, tuple: FourTuple, at: Ktime, lost_before: u64) -> Self {
+        Self {
+            life: Lifecycle {
+                id,
+                tuple,
+                v4_mapped: false,
+                direction: None,
+                netns: None,
+                owner: None,
+                opened: None,
+                ended: None,
+                preexisting: false,
+                spans: Vec::with_capacity(6),
+                closed_first: None,
+                closed_by: None,
+                close: None,
+                close_reason: None,
+                time_wait_end: None,
+                time_wait_restarts: 0,
+                accepted: None,
+                lost_evidence: 0,
+                broken: false,
+            },
+            phase: Phase::Full,
+            vouched: true,
+            left_full: at,
+            announced: false,
+            inode: None,
+            port_chosen: false,
+            lost_before,
+            last_seen: at,
+            armed: None,
+            timer_seen: false,
+            overflow_likely: false,
+            reset_sent: None,
+            missing: None,
+        }
+    }
+
+    /// The state it is in; `Close` when nothing is known of it yet.
+    pub(super) fn state(&self) -> TcpState {
+        self.life.state().unwrap_or(TcpState::Close)
+    }
+
+    /// Ends the span that runs and, unless it is `Close`, begins another.
+    pub(super) fn enter(
+        &mut self,
+        to: TcpState,
+        at: Option<Ktime>,
+        basis: Basis,
+        process: Option<Process>,
+    ) -> Option<Shown> {
+        let from = self.state();
+        let lasted = self.life.spans.last_mut().and_then(|span| {
+            span.lasted = span.entered.zip(at).map(|(entered, at)| at.since(entered));
+            span.basis = span.basis.max(basis);
+            span.lasted
+        });
+        if to != TcpState::Close {
+            self.life.spans.push(Span { state: to, entered: at, lasted: None, basis });
+        }
+        Some(Shown {
+            at: at?,
+            connection: self.life.id,
+            tuple: self.life.tuple,
+            v4_mapped: self.life.v4_mapped,
+            netns: self.life.netns,
+            from,
+            to,
+            lasted,
+            process,
+            owner: self.life.owner.map(|owner| owner.process),
+            basis,
+        })
+    }
+
+    /// Takes the better of two owners.
+    pub(super) fn own(&mut self, owner: Owner) {
+        if self.life.owner.is_none_or(|known| owner.basis < known.basis) {
+            self.life.owner = Some(owner);
+        }
+    }
+
+    /// The first to close stays the first.
+    pub(super) fn closed_first(&mut self, side: Side, by: Option<Closer>) {
+        if self.life.closed_first.is_none() {
+            self.life.closed_first = Some(side);
+            self.life.closed_by = by;
+        }
+    }
+}

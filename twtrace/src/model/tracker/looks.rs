@@ -1,0 +1,119 @@
+//! Looking again: at what was planned, and what the table's answer leads to when it has nothing.
+
+use super::{
+    super::{Basis, Ktime, Question, SocketId, TcpState, TimeWaitEnd, Transition},
+    Phase, Plan, Purpose, Tracker,
+    time_wait::TIME_WAIT,
+};
+
+/// When to look for the peer's FIN after our side is done, before the whole table is read anyway.
+pub(super) const LOOKS: [u64; 3] = [20_000_000, 300_000_000, 3_000_000_000];
+/// How often to look whether a TIME_WAIT is gone when its time is up: the timer wheel lets it live on for up
+/// to 2 s at HZ=250.
+const END_LOOK: u64 = 100_000_000;
+/// How long events may be under way when the table says that a socket is gone.
+pub(super) const GONE: u64 = 300_000_000;
+
+impl Tracker {
+    /// The other end of this connection has just sent its FIN: if it is ours and waits for it, it has it now.
+    pub(super) fn peer_has_closed(&mut self, t: &Transition) {
+        let Some(peer) = self.tuples.find_anywhere(t.netns, t.tuple.reversed()) else { return };
+        let Some(connection) = self.connections.get(&peer) else { return };
+        // A FIN that closes within milliseconds is caught by the look that is planned already.
+        if connection.phase == Phase::Orphan && t.at.since(connection.last_seen) > LOOKS[0] {
+            self.plan(peer, t.at.after(LOOKS[0]), Purpose::Look(LOOKS.len() as u8 - 1));
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, plan: Plan) {
+        let Some(connection) = self.connections.get(&plan.socket) else { return };
+        if connection.life.id != plan.id {
+            return;
+        }
+        match (plan.purpose, connection.phase) {
+            (Purpose::Conclude, _) => self.conclude(plan.socket),
+            (Purpose::Owner, Phase::Full) => self.seek_owner(plan.socket),
+            (Purpose::Look(look), Phase::Orphan | Phase::Unsettled) => {
+                self.ask_for_socket(plan.socket);
+                let next = look + 1;
+                if let (Some(&wait), true) = (LOOKS.get(usize::from(next)), self.means.table) {
+                    self.plan(plan.socket, self.now.after(wait), Purpose::Look(next));
+                }
+            }
+            (Purpose::End, Phase::TimeWait) if !self.means.timer_ends => {
+                // It may have been started again since.
+                let up = connection.armed.map_or(plan.due, |armed| armed.after(TIME_WAIT));
+                self.look_for_end(plan, up);
+            }
+            _ => {}
+        }
+    }
+
+    fn look_for_end(&mut self, plan: Plan, up: Ktime) {
+        if up > self.now {
+            self.plan(plan.socket, up, Purpose::End);
+        } else if self.means.table {
+            self.ask_for_socket(plan.socket);
+            self.plan(plan.socket, self.now.after(END_LOOK), Purpose::End);
+        } else {
+            self.end_time_wait(plan.socket, Some(up), Some(TimeWaitEnd::Expired), Basis::Inferred);
+        }
+    }
+
+    /// The table does not have it. Events may still be under way that say why.
+    pub(super) fn absent(&mut self, socket: SocketId, at: Ktime) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        if connection.phase != Phase::Over && connection.missing.is_none() {
+            connection.missing = Some(at);
+            self.plan(socket, at.after(GONE), Purpose::Conclude);
+        }
+    }
+
+    pub(super) fn conclude(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        let Some(at) = connection.missing else { return };
+        if connection.last_seen > at {
+            connection.missing = None;
+            return;
+        }
+        let up = connection.armed.is_some_and(|armed| at.since(armed) >= TIME_WAIT);
+        match connection.phase {
+            Phase::Over => {}
+            _ if connection.overflow_likely => {
+                let told = if self.means.timer_starts { Basis::Hook } else { Basis::SockDiag };
+                let asked = connection.last_seen;
+                self.overflow(socket, asked, told);
+            }
+            Phase::TimeWait if up && !self.means.timer_ends => {
+                self.end_time_wait(socket, Some(at), Some(TimeWaitEnd::Expired), Basis::SockDiag);
+            }
+            Phase::TimeWait => self.end_time_wait(socket, None, None, Basis::SockDiag),
+            // Nothing is left: an abort, or no room. Or something that went before anybody looked, so how long
+            // its last state lasted is not known.
+            Phase::Unsettled => {
+                let ended = connection.left_full;
+                connection.enter(TcpState::Close, None, Basis::SockDiag, None);
+                self.over(socket, ended);
+            }
+            Phase::Orphan | Phase::Full => {
+                connection.life.broken |= connection.phase == Phase::Full;
+                connection.enter(TcpState::Close, None, Basis::SockDiag, None);
+                self.over(socket, at);
+            }
+        }
+    }
+
+    pub(super) fn ask_for_socket(&mut self, socket: SocketId) {
+        if !self.means.table {
+            return;
+        }
+        let Some(connection) = self.connections.get(&socket) else { return };
+        let life = &connection.life;
+        self.questions.push_back(Question::Socket {
+            socket,
+            netns: life.netns,
+            tuple: life.tuple,
+            v4_mapped: life.v4_mapped,
+        });
+    }
+}

@@ -1,0 +1,174 @@
+//! Whose connection it is, and who closed it: only what the kernel's own bookkeeping vouches for.
+//!
+//! The task on the CPU is the actor only while the socket's lock is owned (`sk_lock.owned`, set by
+//! `lock_sock()` in process context); in softirq it is whoever happened to be running. A kernel thread works
+//! for somebody else.
+
+use super::{
+    super::{
+        Closer, Confidence, FourTuple, Ktime, Owner, OwnerBasis, Process, Question, Side, SocketId, TcpState,
+        Transition,
+        observation::{Hold, Holder, Row},
+    },
+    Phase, Purpose, Tracker,
+};
+use hashbrown::HashMap;
+
+/// How long a process may take to accept a connection before /proc is asked who holds it.
+const ACCEPT_PATIENCE: u64 = 1_000_000_000;
+
+/// The process that made this transition, where that is known.
+pub(super) fn actor(transition: &Transition) -> Option<Process> {
+    use TcpState::{Close, CloseWait, Established, FinWait1, LastAck, Listen, SynSent};
+    let acts = match transition.socket_says {
+        Some(says) => says.owned,
+        // Without the lock's bit: the changes that nothing but a system call makes.
+        None => match (transition.from, transition.to) {
+            (Close, Listen | SynSent) | (Listen, Close) => true,
+            (Established, FinWait1) | (CloseWait, LastAck) => true,
+            (from, to) => from == to,
+        },
+    };
+    transition.task.filter(|_| acts && !transition.kernel_thread)
+}
+
+/// The listening sockets, by namespace and port.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(HashMap<(u32, u16), Vec<Listener>>);
+
+#[derive(Debug)]
+struct Listener {
+    socket: SocketId,
+    inode: Option<u64>,
+    owner: Option<Process>,
+    closed: Option<(Ktime, Option<Process>)>,
+}
+
+impl Listeners {
+    pub(super) fn open(
+        &mut self,
+        netns: Option<u32>,
+        port: u16,
+        socket: SocketId,
+        owner: Option<Process>,
+        inode: Option<u64>,
+    ) {
+        let here = self.0.entry((netns.unwrap_or(0), port)).or_default();
+        // One that is closed is kept only until the next: its queue is reset right behind it.
+        here.retain(|l| l.closed.is_none() && l.socket != socket);
+        here.push(Listener { socket, inode, owner, closed: None });
+    }
+
+    pub(super) fn close(&mut self, netns: Option<u32>, port: u16, socket: SocketId, at: Ktime, by: Option<Process>) {
+        let here = self.0.entry((netns.unwrap_or(0), port)).or_default();
+        here.retain(|l| l.closed.is_none());
+        match here.iter_mut().find(|l| l.socket == socket) {
+            Some(listener) => listener.closed = Some((at, by)),
+            None => here.push(Listener { socket, inode: None, owner: by, closed: Some((at, by)) }),
+        }
+    }
+
+    /// The holder of the port, where there is just one.
+    fn owner(&self, netns: Option<u32>, port: u16) -> Option<Process> {
+        match self.0.get(&(netns.unwrap_or(0), port))?.as_slice() {
+            [listener] => listener.owner,
+            _ => None,
+        }
+    }
+
+    pub(super) fn has(&self, netns: u32, port: u16) -> bool {
+        self.0.contains_key(&(netns, port))
+    }
+
+    fn own(&mut self, inode: u64, process: Process) {
+        for listener in self.0.values_mut().flatten().filter(|l| l.inode == Some(inode)) {
+            listener.owner.get_or_insert(process);
+        }
+    }
+
+    /// Who closed the port's listener just before `at`: its queue is reset in the same call.
+    pub(super) fn closer(&self, netns: Option<u32>, port: u16, at: Ktime) -> Option<Process> {
+        let here = self.0.get(&(netns.unwrap_or(0), port))?;
+        let (_, by) = here
+            .iter()
+            .filter_map(|l| l.closed)
+            .find(|(closed, _)| *closed <= at && at.since(*closed) < 1_000_000_000)?;
+        by
+    }
+}
+
+impl Tracker {
+    /// An accepted connection is the listener's until more is known.
+    pub(super) fn own_by_listener(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        let life = &connection.life;
+        if let Some(process) = self.listeners.owner(life.netns, life.tuple.local.port) {
+            connection.own(Owner { process, basis: OwnerBasis::Listener });
+        }
+    }
+
+    /// `accept` gave it to a process, or a process destroyed it.
+    pub(super) fn hold(&mut self, hold: &Hold) {
+        let Some(connection) = self.connections.get_mut(&hold.socket) else { return };
+        connection.last_seen = hold.at;
+        if hold.accepted {
+            connection.life.accepted = Some(true);
+        }
+        // `ss -K` destroys what it does not hold (tcp_abort()).
+        let destroyer = connection.life.close == Some(super::super::Close::Destroyed);
+        let basis = if hold.accepted { OwnerBasis::Accept } else { OwnerBasis::Close };
+        if let (Some(process), false) = (hold.process, destroyer) {
+            connection.own(Owner { process, basis });
+        }
+    }
+
+    pub(super) fn holder(&mut self, holder: &Holder) {
+        let Some(&process) = holder.processes.first() else { return };
+        self.listeners.own(holder.inode, process);
+        let Some(connection) = self.inodes.remove(&holder.inode).and_then(|socket| self.connections.get_mut(&socket))
+        else {
+            return;
+        };
+        connection.own(Owner { process, basis: OwnerBasis::SocketTable });
+    }
+
+    /// Asks /proc for the holder of a socket that has been around for a while and has no owner yet.
+    pub(super) fn seek_owner(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.get(&socket) else { return };
+        let life = &connection.life;
+        let known = life.owner.is_some_and(|owner| owner.basis < OwnerBasis::SocketTable);
+        if known || connection.phase != Phase::Full {
+            return;
+        }
+        match connection.inode {
+            Some(inode) => {
+                self.inodes.insert(inode, socket);
+                self.questions.push_back(Question::Holder { inode });
+            }
+            None => self.ask_for_socket(socket),
+        }
+    }
+
+    /// Plans to [seek the owner](Self::seek_owner) unless it shows itself.
+    pub(super) fn plan_owner(&mut self, socket: SocketId, at: Ktime) {
+        self.plan(socket, at.after(ACCEPT_PATIENCE), Purpose::Owner);
+    }
+
+    /// A listener of the socket table.
+    pub(super) fn listener_row(&mut self, row: &Row) {
+        self.listeners.open(Some(row.netns), row.tuple.local.port, row.socket, None, row.inode);
+    }
+
+    /// The process that closed first at the other end, where that end is on this host and was seen to close.
+    pub(super) fn remote_closer(&self, netns: Option<u32>, tuple: FourTuple) -> Option<Closer> {
+        let socket = self.tuples.find_anywhere(netns, tuple.reversed())?;
+        let peer = &self.connections.get(&socket)?.life;
+        if !matches!(peer.closed_first, Some(Side::Local | Side::Simultaneous)) {
+            return None;
+        }
+        let closer = peer.closed_by?;
+        // Two namespaces may have the same addresses.
+        let confidence = if peer.netns == netns { closer.confidence } else { Confidence::Likely };
+        Some(Closer { confidence, ..closer })
+    }
+}

@@ -1,0 +1,262 @@
+//! Readings of the socket table: what was there before tracing began, when a TIME_WAIT was started, and what
+//! is gone without an event.
+//!
+//! A reading is no snapshot, and events overtake it. So an event always wins over a row: a row only fills in
+//! what no event has said, and a socket that went while the table was being read stays gone.
+
+use super::{
+    super::{
+        Basis, Direction, Ktime, Question, SocketId, TcpState,
+        observation::{Row, Table},
+    },
+    Connection, Phase, Purpose, TABLE_PERIOD, Tracker,
+    time_wait::TIME_WAIT,
+    transition::imply_first_closer,
+};
+use hashbrown::HashSet;
+
+/// The same while sockets are in doubt.
+const DOUBT_PERIOD: u64 = 1_000_000_000;
+
+/// A reading under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    began: Ktime,
+    seen: HashSet<SocketId>,
+}
+
+/// What decides when a namespace's table is read again.
+#[derive(Debug, Default)]
+pub(super) struct Namespace {
+    asked: Option<Ktime>,
+    time_waits: i64,
+    /// Sockets of it may not be there, too many to ask for each.
+    doubtful: bool,
+}
+
+impl Tracker {
+    pub(super) fn table(&mut self, table: &Table) {
+        match table {
+            Table::Begin { at, netns } => {
+                self.readings.insert(*netns, Reading { began: *at, seen: HashSet::new() });
+            }
+            Table::Row(row) => self.row(row),
+            Table::Absent { at, socket } => self.absent(*socket, *at),
+            Table::End { netns, whole, .. } => {
+                if let Some(reading) = self.readings.remove(netns).filter(|_| *whole) {
+                    self.miss(*netns, &reading);
+                }
+                if self.ready {
+                    self.reading_ended();
+                }
+            }
+            Table::Ready { .. } => {
+                self.ready = true;
+                self.reading_ended();
+            }
+        }
+    }
+
+    fn reading_ended(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if self.outstanding == 0 {
+            self.gone = HashSet::new();
+        }
+    }
+
+    pub(super) fn count_time_wait(&mut self, netns: Option<u32>, by: i64) {
+        self.namespaces.entry(netns.unwrap_or(0)).or_default().time_waits += by;
+    }
+
+    /// The next reading of this table should come soon.
+    pub(super) fn doubt(&mut self, netns: Option<u32>) {
+        self.namespaces.entry(netns.unwrap_or(0)).or_default().doubtful = true;
+    }
+
+    /// Every time-wait socket must be seen at least once before its 60 s are over.
+    pub(super) fn ask_for_tables(&mut self) {
+        if !self.means.table || !self.ready {
+            return;
+        }
+        for (&netns, namespace) in &mut self.namespaces {
+            let asked = *namespace.asked.get_or_insert(self.now);
+            let period = if namespace.doubtful { DOUBT_PERIOD } else { TABLE_PERIOD };
+            if namespace.time_waits > 0 && self.now.since(asked) >= period {
+                namespace.asked = Some(self.now);
+                namespace.doubtful = false;
+                self.outstanding += 1;
+                self.questions.push_back(Question::Table { netns: (netns != 0).then_some(netns) });
+            }
+        }
+    }
+
+    fn row(&mut self, row: &Row) {
+        match row.state {
+            TcpState::Listen => return self.listener_row(row),
+            // A request, not a socket: the child that comes of it has another cookie.
+            TcpState::NewSynRecv | TcpState::SynRecv | TcpState::Close => return,
+            _ => {}
+        }
+        let known = if self.connections.contains_key(&row.socket) {
+            Some(row.socket)
+        } else {
+            self.tuples.find(Some(row.netns), row.tuple).filter(|socket| self.stands_for(*socket, row))
+        };
+        if let Some(reading) = self.readings.get_mut(&row.netns) {
+            reading.seen.insert(known.unwrap_or(row.socket));
+        }
+        match known {
+            Some(socket) => {
+                self.settle_netns(socket, row.netns);
+                self.row_of(socket, row);
+            }
+            None if self.gone.contains(&row.socket) || self.outstanding == 0 => {}
+            None => self.begin_from_row(row),
+        }
+    }
+
+    /// Whether a row with another id is this connection: where events give no cookie, or a time-wait socket was
+    /// made before its full socket had one.
+    fn stands_for(&self, socket: SocketId, row: &Row) -> bool {
+        let Some(connection) = self.connections.get(&socket) else { return false };
+        match socket {
+            SocketId::Address(_) | SocketId::Remnant(_) => connection.phase != Phase::Over,
+            SocketId::Cookie(_) => row.time_wait_left.is_some() && connection.phase.is_time_wait(),
+        }
+    }
+
+    /// The table tells the namespace where events do not.
+    fn settle_netns(&mut self, socket: SocketId, netns: u32) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        if connection.life.netns.is_some() {
+            return;
+        }
+        connection.life.netns = Some(netns);
+        let (tuple, time_wait) = (connection.life.tuple, connection.phase.is_time_wait());
+        self.tuples.remove(None, tuple, socket);
+        self.tuples.insert(Some(netns), tuple, socket);
+        if time_wait {
+            self.count_time_wait(None, -1);
+            self.count_time_wait(Some(netns), 1);
+        }
+    }
+
+    fn row_of(&mut self, socket: SocketId, row: &Row) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        if connection.phase == Phase::Over || row.at < connection.last_seen {
+            return;
+        }
+        connection.last_seen = row.at;
+        connection.missing = None;
+        connection.overflow_likely = false;
+        let Some(left) = row.time_wait_left else {
+            if connection.phase == Phase::Full && row.inode.is_some() {
+                connection.inode = row.inode;
+                if connection.life.direction == Some(Direction::Inbound) {
+                    connection.life.accepted = Some(true);
+                }
+                self.seek_owner(socket);
+            }
+            return;
+        };
+        let started = row.at.before(TIME_WAIT.saturating_sub(left));
+        match (connection.phase, row.state) {
+            (Phase::Orphan | Phase::Unsettled, TcpState::TimeWait) => {
+                self.peer_closed(socket, started, Basis::SockDiag);
+            }
+            (Phase::Unsettled, TcpState::FinWait2) => connection.phase = Phase::Orphan,
+            (Phase::TimeWait, TcpState::TimeWait) => {
+                self.announce(socket);
+                // Once the time is up, the row no longer tells when it began.
+                if left > 0 {
+                    self.note_start(socket, started);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// It was there before tracing began.
+    fn begin_from_row(&mut self, row: &Row) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut connection = Connection::new(id, row.tuple, row.at, self.lost);
+        connection.life.v4_mapped = row.v4_mapped;
+        connection.life.netns = Some(row.netns);
+        connection.life.preexisting = true;
+        connection.inode = row.inode;
+        connection.vouched = false;
+        let (entered, basis) = match (row.time_wait_left, row.state) {
+            (Some(left), TcpState::TimeWait) => {
+                connection.phase = Phase::TimeWait;
+                connection.announced = true;
+                (Some(row.at.before(TIME_WAIT.saturating_sub(left))), Basis::SockDiag)
+            }
+            (Some(_), _) => {
+                connection.phase = Phase::Orphan;
+                (None, Basis::SockDiag)
+            }
+            // The peer's FIN was the last thing that it had to say, unless it answers keepalives.
+            (None, TcpState::CloseWait) => (row.last_ack.map(|ago| row.at.before(ago)), Basis::Inferred),
+            (None, _) => (None, Basis::SockDiag),
+        };
+        connection.armed = entered.filter(|_| connection.phase == Phase::TimeWait);
+        connection.enter(row.state, entered, basis, None);
+        imply_first_closer(&mut connection, row.state);
+        if self.listeners.has(row.netns, row.tuple.local.port) {
+            connection.life.direction = Some(Direction::Inbound);
+        }
+        if row.state == TcpState::SynSent {
+            connection.life.direction = Some(Direction::Outbound);
+        }
+        if matches!(row.state, TcpState::Established | TcpState::CloseWait) {
+            // One with a file may have been connected; one without was never accepted.
+            connection.life.accepted = match (row.inode, connection.life.direction) {
+                (None, _) => Some(false),
+                (Some(_), Some(Direction::Inbound)) => Some(true),
+                (Some(_), _) => None,
+            };
+        }
+        if let Some(inode) = row.inode {
+            self.inodes.insert(inode, row.socket);
+        }
+        let mut planned = None;
+        if connection.phase.is_time_wait() {
+            self.count_time_wait(Some(row.netns), 1);
+            if let (Some(armed), false) = (connection.armed, self.means.timer_ends) {
+                planned = Some(armed.after(TIME_WAIT));
+            }
+        }
+        self.connections.insert(row.socket, Box::new(connection));
+        self.tuples.insert(Some(row.netns), row.tuple, row.socket);
+        if let Some(due) = planned {
+            self.plan(row.socket, due, Purpose::End);
+        }
+    }
+
+    /// Forgets a connection that is another one.
+    pub(super) fn forget(&mut self, socket: SocketId) {
+        let Some(connection) = self.connections.remove(&socket) else { return };
+        let life = connection.life;
+        self.tuples.remove(life.netns, life.tuple, socket);
+        if connection.phase.is_time_wait() {
+            self.count_time_wait(life.netns, -1);
+        }
+    }
+
+    /// What a whole reading did not have, and no event has touched since it began, is gone.
+    fn miss(&mut self, netns: u32, reading: &Reading) {
+        let missed: Vec<SocketId> = self
+            .connections
+            .iter()
+            .filter(|(socket, c)| {
+                // One whose namespace is not known is not judged by one namespace's table.
+                c.life.netns == Some(netns) && c.last_seen < reading.began && !reading.seen.contains(*socket)
+            })
+            .map(|(socket, _)| *socket)
+            .collect();
+        for socket in missed {
+            self.absent(socket, reading.began);
+        }
+    }
+}
