@@ -1,0 +1,18 @@
+//! The only home of aya, netlink and /proc: it observes, and leaves judging to the model.
+
+pub mod ask;
+pub mod btf;
+pub mod clock;
+pub mod collect;
+pub mod counters;
+pub mod decode;
+pub mod holders;
+pub mod load;
+pub mod netns;
+pub mod plan;
+pub mod process;
+pub mod support;
+pub mod symbols;
+pub mod sysctl;
+pub mod table;
+pub mod tracefs;

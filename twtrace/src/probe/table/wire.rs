@@ -1,0 +1,311 @@
+//! The bytes of sock_diag: what is asked, and what the kernel answers.
+//!
+//! Pure, and believes nothing: every read is checked against the bytes that are there. The structures are those of
+//! include/uapi/linux/{netlink,inet_diag}.h.
+
+use crate::model::observation::Row;
+use crate::model::{Endpoint, FourTuple, Ktime, SocketId, TcpState};
+use std::net::IpAddr;
+use zerocopy::{FromBytes, Immutable, IntoBytes, big_endian};
+
+const AF_INET: u8 = libc::AF_INET as u8;
+const AF_INET6: u8 = libc::AF_INET6 as u8;
+const IPPROTO_TCP: u8 = libc::IPPROTO_TCP as u8;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
+const NLM_F_REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+const NLM_F_DUMP: u16 = libc::NLM_F_DUMP as u16;
+const NLM_F_DUMP_INTR: u16 = libc::NLM_F_DUMP_INTR as u16;
+/// Attribute type bits; above them stand two flags (`NLA_TYPE_MASK`).
+const ATTRIBUTE_TYPE: u16 = 0x3fff;
+const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_SHUTDOWN: u16 = 8;
+/// `idiag_timer` of a time-wait socket: `inet_twsk_diag_fill()` of net/ipv4/inet_diag.c.
+const TIMER_TIME_WAIT: u8 = 3;
+/// `struct tcp_info.tcpi_last_ack_recv`.
+const LAST_ACK_RECEIVED: usize = 56;
+/// Every state with a number up to CLOSING. Higher bits ask for things that are no connections (bound sockets).
+const ALL_STATES: u32 = 0xffe;
+const NO_COOKIE: u64 = u64::MAX;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// `struct nlmsghdr`.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Header {
+    length: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+}
+
+/// `struct inet_diag_sockid`.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Id {
+    local_port: big_endian::U16,
+    remote_port: big_endian::U16,
+    local: [u8; 16],
+    remote: [u8; 16],
+    device: u32,
+    cookie_low: u32,
+    cookie_high: u32,
+}
+
+/// `struct inet_diag_req_v2` behind its header.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+pub(super) struct Request {
+    header: Header,
+    family: u8,
+    protocol: u8,
+    extensions: u8,
+    pad: u8,
+    states: u32,
+    id: Id,
+}
+
+/// `struct inet_diag_msg`.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Socket {
+    family: u8,
+    state: u8,
+    timer: u8,
+    retransmits: u8,
+    id: Id,
+    expires: u32,
+    receive_queue: u32,
+    send_queue: u32,
+    uid: u32,
+    inode: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 16);
+    assert!(size_of::<Id>() == 48);
+    assert!(size_of::<Request>() == 72);
+    assert!(size_of::<Socket>() == 72);
+};
+
+/// An address family as sock_diag takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    /// With the v4-mapped sockets.
+    V6,
+}
+
+impl Request {
+    /// For every TCP socket of `family`.
+    pub(super) fn dump(family: Family, last_ack: bool, sequence: u32) -> Self {
+        let mut request: Self = zerocopy::FromZeros::new_zeroed();
+        request.header = header(NLM_F_DUMP, sequence);
+        request.family = match family {
+            Family::V4 => AF_INET,
+            Family::V6 => AF_INET6,
+        };
+        request.protocol = IPPROTO_TCP;
+        request.extensions = if last_ack { 1 << (INET_DIAG_INFO - 1) } else { 0 };
+        request.states = ALL_STATES;
+        request
+    }
+
+    /// For no socket at all: whether it would be answered (`inet_diag_dump_icsk()` looks into no bucket then).
+    pub(super) fn nothing(family: Family, sequence: u32) -> Self {
+        Self { states: 0, ..Self::dump(family, false, sequence) }
+    }
+
+    /// For the one socket that receives what comes from `tuple.remote` to `tuple.local` by the interface `device` (0:
+    /// one that is bound to none). The kernel answers with a listener when it has no connection.
+    ///
+    /// Either family finds a v4-mapped socket by its mapped addresses (`inet_diag_find_one_icsk()`).
+    pub(super) fn lookup(tuple: FourTuple, v4_mapped: bool, socket: SocketId, device: u32, sequence: u32) -> Self {
+        let (family, local) = kernel_address(tuple.local, v4_mapped);
+        let (_, remote) = kernel_address(tuple.remote, v4_mapped);
+        let cookie = match socket {
+            SocketId::Cookie(cookie) => cookie,
+            SocketId::Address(_) | SocketId::Remnant(_) => NO_COOKIE,
+        };
+        Self {
+            header: header(0, sequence),
+            family,
+            protocol: IPPROTO_TCP,
+            extensions: 0,
+            pad: 0,
+            states: ALL_STATES,
+            id: Id {
+                local_port: tuple.local.port.into(),
+                remote_port: tuple.remote.port.into(),
+                local,
+                remote,
+                device,
+                cookie_low: cookie as u32,
+                cookie_high: (cookie >> 32) as u32,
+            },
+        }
+    }
+}
+
+fn header(flags: u16, sequence: u32) -> Header {
+    let length = size_of::<Request>() as u32;
+    Header { length, kind: SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | flags, sequence, port: 0 }
+}
+
+fn kernel_address(endpoint: Endpoint, v4_mapped: bool) -> (u8, [u8; 16]) {
+    match endpoint.ip {
+        IpAddr::V4(v4) if v4_mapped => (AF_INET6, v4.to_ipv6_mapped().octets()),
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            (AF_INET, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        IpAddr::V6(v6) => (AF_INET6, v6.octets()),
+    }
+}
+
+/// One message of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Socket {
+        row: Row,
+        /// Index of the interface that it is bound to; 0 for none.
+        device: u32,
+        /// The table changed in a way that may have hidden a part of it.
+        interrupted: bool,
+    },
+    /// A connection of the SYN queue. Given as SYN_RECV, but without `INET_DIAG_SHUTDOWN`, which every full socket has
+    /// (`inet_diag_msg_attrs_fill()`) and `inet_req_diag_fill()` never writes.
+    HalfOpen,
+    /// The dump is over, by this errno if it is not 0.
+    Done { error: i32, interrupted: bool },
+    /// The kernel refuses, by this errno; 0 is an acknowledgement.
+    Refused(i32),
+    /// An answer to something else.
+    Foreign,
+    /// Bytes that make no sense; nothing behind them is read.
+    Malformed,
+}
+
+/// Takes the answers to request `sequence` out of what one `recv` gave.
+pub(super) struct Messages<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) sequence: u32,
+    /// [`Row::at`] and [`Row::netns`].
+    pub(super) at: Ktime,
+    pub(super) netns: u32,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let message = self.take();
+        if message.is_none() {
+            self.bytes = &[];
+        }
+        Some(message.unwrap_or(Message::Malformed))
+    }
+}
+
+impl Messages<'_> {
+    fn take(&mut self) -> Option<Message> {
+        let (header, _) = Header::read_from_prefix(self.bytes).ok()?;
+        let length = header.length as usize;
+        let body = self.bytes.get(size_of::<Header>()..length)?;
+        self.bytes = self.bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        if header.sequence != self.sequence {
+            return Some(Message::Foreign);
+        }
+        let interrupted = header.flags & NLM_F_DUMP_INTR != 0;
+        match header.kind {
+            SOCK_DIAG_BY_FAMILY => self.socket(body, interrupted),
+            NLMSG_DONE => Some(Message::Done { error: errno(body)?, interrupted }),
+            NLMSG_ERROR => Some(Message::Refused(errno(body)?)),
+            _ => Some(Message::Foreign),
+        }
+    }
+
+    fn socket(&self, body: &[u8], interrupted: bool) -> Option<Message> {
+        let (socket, attributes) = Socket::read_from_prefix(body).ok()?;
+        let Attributes { full, last_ack } = Attributes::read(attributes)?;
+        let state = TcpState::from_number(socket.state)?;
+        let is_time_wait = socket.timer == TIMER_TIME_WAIT;
+        if state == TcpState::NewSynRecv || state == TcpState::SynRecv && !full {
+            return Some(Message::HalfOpen);
+        }
+        let id = socket.id;
+        let (tuple, v4_mapped) = FourTuple::from_kernel(
+            is_v6(socket.family)?,
+            (id.local, id.local_port.get()),
+            (id.remote, id.remote_port.get()),
+        );
+        let row = Row {
+            at: self.at,
+            socket: SocketId::Cookie(u64::from(id.cookie_high) << 32 | u64::from(id.cookie_low)),
+            netns: self.netns,
+            tuple,
+            v4_mapped,
+            state,
+            time_wait_left: is_time_wait.then(|| u64::from(socket.expires) * NANOS_PER_MILLI),
+            inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
+            last_ack: last_ack.filter(|_| !is_time_wait && has_heard(state)),
+        };
+        Some(Message::Socket { row, device: id.device, interrupted })
+    }
+}
+
+fn is_v6(family: u8) -> Option<bool> {
+    match family {
+        AF_INET => Some(false),
+        AF_INET6 => Some(true),
+        _ => None,
+    }
+}
+
+/// An ACK has come in. Before, `rcv_tstamp` is 0 and the time since then the time since the boot.
+fn has_heard(state: TcpState) -> bool {
+    !matches!(state, TcpState::Listen | TcpState::SynSent | TcpState::Close)
+}
+
+/// The kernel writes `-errno`.
+fn errno(body: &[u8]) -> Option<i32> {
+    let (error, _) = i32::read_from_prefix(body).ok()?;
+    Some(error.saturating_neg().max(0))
+}
+
+struct Attributes {
+    /// It is a full socket, not a request or time-wait one.
+    full: bool,
+    /// Nanoseconds.
+    last_ack: Option<u64>,
+}
+
+impl Attributes {
+    /// `None` where an attribute reaches beyond `bytes`.
+    fn read(mut bytes: &[u8]) -> Option<Self> {
+        let mut found = Self { full: false, last_ack: None };
+        while !bytes.is_empty() {
+            let ([length, kind], _) = <[u16; 2]>::read_from_prefix(bytes).ok()?;
+            let length = usize::from(length);
+            let value = bytes.get(4..length)?;
+            match kind & ATTRIBUTE_TYPE {
+                INET_DIAG_SHUTDOWN => found.full = true,
+                INET_DIAG_INFO => {
+                    let millis = value.get(LAST_ACK_RECEIVED..).and_then(|rest| u32::read_from_prefix(rest).ok());
+                    found.last_ack = millis.map(|(millis, _)| u64::from(millis) * NANOS_PER_MILLI);
+                }
+                _ => {}
+            }
+            bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

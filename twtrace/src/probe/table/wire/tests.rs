@@ -1,0 +1,177 @@
+use super::{Family, INET_DIAG_INFO, INET_DIAG_SHUTDOWN, Message, Messages, NLM_F_DUMP_INTR, Request};
+use crate::model::{Endpoint, FourTuple, Ktime, SocketId, TcpState};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+const SEQUENCE: u32 = 7;
+
+/// A `struct inet_diag_msg` of 10.0.0.1:80 and 10.0.0.2:4660 with cookie 0x1_0000_0002.
+fn socket(state: u8, timer: u8, expires: u32, inode: u32) -> Vec<u8> {
+    let mut bytes = vec![2, state, timer, 0, 0, 80, 0x12, 0x34];
+    for address in [[10, 0, 0, 1], [10, 0, 0, 2]] {
+        bytes.extend(address);
+        bytes.extend([0; 12]);
+    }
+    for word in [0, 2, 1, expires, 0, 0, 0, inode] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let mut bytes = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(SEQUENCE.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(body);
+    bytes
+}
+
+/// A full socket as the kernel sends it when asked for INET_DIAG_INFO.
+fn full(state: u8) -> Vec<u8> {
+    let mut tcp_info = [0; 248];
+    tcp_info[56..60].copy_from_slice(&3108_u32.to_ne_bytes());
+    let mut body = socket(state, 0, 0, 4711);
+    body.extend(attribute(INET_DIAG_SHUTDOWN, &[0]));
+    body.extend(attribute(INET_DIAG_INFO, &tcp_info));
+    body
+}
+
+fn decoded(bytes: &[u8]) -> Vec<Message> {
+    Messages { bytes, sequence: SEQUENCE, at: Ktime(5), netns: 9 }.collect()
+}
+
+fn row(body: &[u8]) -> crate::model::observation::Row {
+    match decoded(&message(20, 0, body))[..] {
+        [Message::Socket { row, .. }] => row,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_socket() {
+    let row = row(&full(8));
+    assert_eq!(row.state, TcpState::CloseWait);
+    assert_eq!(row.socket, SocketId::Cookie(0x1_0000_0002));
+    assert_eq!(row.tuple.local, Endpoint { ip: [10, 0, 0, 1].into(), port: 80 });
+    assert_eq!(row.tuple.remote, Endpoint { ip: [10, 0, 0, 2].into(), port: 0x1234 });
+    assert_eq!((row.at, row.netns, row.inode), (Ktime(5), 9, Some(4711)));
+    assert_eq!(row.last_ack, Some(3_108_000_000));
+    assert_eq!((row.time_wait_left, row.v4_mapped), (None, false));
+}
+
+#[test]
+fn a_time_wait_socket_has_time_left() {
+    let waits = row(&socket(6, 3, 59_996, 0));
+    assert_eq!((waits.state, waits.time_wait_left), (TcpState::TimeWait, Some(59_996_000_000)));
+    assert_eq!((waits.inode, waits.last_ack), (None, None));
+    let orphan = row(&socket(5, 3, 0, 0));
+    assert_eq!((orphan.state, orphan.time_wait_left), (TcpState::FinWait2, Some(0)));
+    let keepalive = row(&socket(5, 2, 29_952, 0));
+    assert_eq!((keepalive.state, keepalive.time_wait_left), (TcpState::FinWait2, None));
+}
+
+#[test]
+fn no_ack_before_the_first() {
+    for state in [2, 7, 10] {
+        assert_eq!(row(&full(state)).last_ack, None);
+    }
+}
+
+#[test]
+fn the_syn_queue_is_told_from_sockets() {
+    assert_eq!(decoded(&message(20, 0, &socket(3, 1, 900, 0))), [Message::HalfOpen]);
+    assert_eq!(row(&full(3)).state, TcpState::SynRecv);
+}
+
+#[test]
+fn mapped_addresses_are_ipv4() {
+    let mut bytes = full(1);
+    bytes[0] = 10;
+    bytes[8..24].copy_from_slice(&"::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().expect("valid").octets());
+    bytes[24..40].copy_from_slice(&"::ffff:127.0.0.2".parse::<std::net::Ipv6Addr>().expect("valid").octets());
+    let row = row(&bytes);
+    assert!(row.v4_mapped);
+    assert_eq!(row.tuple.remote.ip, std::net::IpAddr::from([127, 0, 0, 2]));
+}
+
+#[test]
+fn ends_and_refusals() {
+    let errno = |errno: i32| (-errno).to_ne_bytes();
+    assert_eq!(decoded(&message(3, 0, &errno(0))), [Message::Done { error: 0, interrupted: false }]);
+    assert_eq!(decoded(&message(3, NLM_F_DUMP_INTR, &errno(4))), [Message::Done { error: 4, interrupted: true }]);
+    assert_eq!(decoded(&message(2, 0, &errno(libc::ENOENT))), [Message::Refused(libc::ENOENT)]);
+    assert_eq!(decoded(&message(2, 0, &i32::MIN.to_ne_bytes())), [Message::Refused(i32::MAX)]);
+    let mut stale = message(3, 0, &errno(0));
+    stale[8] ^= 1;
+    assert_eq!(decoded(&stale), [Message::Foreign]);
+    let interrupted = decoded(&message(20, NLM_F_DUMP_INTR, &full(1)));
+    assert!(matches!(interrupted[..], [Message::Socket { interrupted: true, .. }]));
+}
+
+#[test]
+fn nonsense_ends_the_reading() {
+    let good = message(20, 0, &full(1));
+    let mut short_header = good.clone();
+    short_header[0] = 15;
+    short_header[1] = 0;
+    let mut family = good.clone();
+    family[16] = 1;
+    let mut state = good.clone();
+    state[17] = 13;
+    let mut attribute = good.clone();
+    attribute[16 + 72] = 3;
+    for wrong in [short_header, family, state, attribute] {
+        assert_eq!(decoded(&[wrong, good.clone()].concat()), [Message::Malformed]);
+    }
+    assert_eq!(decoded(&good[..good.len() - 1]), [Message::Malformed]);
+}
+
+#[test]
+fn a_lookup_names_both_ends() {
+    let tuple = FourTuple {
+        local: Endpoint { ip: [127, 0, 0, 1].into(), port: 0x1234 },
+        remote: Endpoint { ip: [127, 0, 0, 2].into(), port: 80 },
+    };
+    let request = Request::lookup(tuple, false, SocketId::Cookie(0x1_0000_0002), 3, SEQUENCE);
+    let bytes = request.as_bytes();
+    assert_eq!(bytes[16..18], [2, 6]);
+    assert_eq!(bytes[24..32], [0x12, 0x34, 0, 80, 127, 0, 0, 1]);
+    assert_eq!(bytes[44..48], [127, 0, 0, 2]);
+    assert_eq!(bytes[60..], [3_u32, 2, 1].map(u32::to_ne_bytes).concat());
+    let mapped = Request::lookup(tuple, true, SocketId::Address(9), 0, SEQUENCE);
+    let bytes = mapped.as_bytes();
+    assert_eq!(bytes[16], 10);
+    assert_eq!(bytes[28..44], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
+    assert_eq!(bytes[64..], [0xff; 8]);
+    assert_eq!(Request::dump(Family::V6, true, 1).as_bytes()[16..19], [10, 6, 2]);
+}
+
+proptest! {
+    #[test]
+    fn bytes_never_panic(bytes: Vec<u8>) {
+        decoded(&bytes);
+    }
+
+    #[test]
+    fn damage_never_panics(cut in 0..400_usize, flips in proptest::collection::vec((0..400_usize, any::<u8>()), 0..4)) {
+        let messages = [message(20, 0, &full(1)), message(20, 0, &socket(6, 3, 1, 0)), message(3, 0, &[0; 4])];
+        let mut bytes = messages.concat();
+        for (at, with) in flips {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= with;
+            }
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        decoded(&bytes);
+    }
+}
