@@ -1,0 +1,24 @@
+//! Parse, dispatch, exit code.
+
+use clap::Parser as _;
+use std::{io, process::ExitCode};
+use twtrace::{cli, run, stderr};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    stderr::listen(matches!(&cli.command, cli::Command::Watch(args) if args.tracing.verbose));
+    let done = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    };
+    let result = match cli.command {
+        cli::Command::Watch(args) => run::watch(*args),
+        cli::Command::Doctor(args) => run::doctor(&args),
+        cli::Command::Completions { shell } => done(cli::completions(shell, &mut io::stdout().lock())),
+        cli::Command::Man => done(cli::man(&mut io::stdout().lock())),
+    };
+    result.unwrap_or_else(|error| {
+        stderr::fail(&error);
+        ExitCode::FAILURE
+    })
+}
