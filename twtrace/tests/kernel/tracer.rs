@@ -1,0 +1,159 @@
+//! `twtrace watch --format json --events`, running beside the scenarios.
+
+use crate::Tier;
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Loading and attaching, on a machine that is busy.
+const ATTACH: Duration = Duration::from_secs(30);
+
+/// From SIGINT to the summary.
+const FINISH: Duration = Duration::from_secs(30);
+
+/// A tracer at work.
+pub(crate) struct Tracer {
+    child: Mutex<Child>,
+    shown: Arc<Shown>,
+}
+
+/// The lines it has shown so far.
+#[derive(Default)]
+struct Shown {
+    lines: Mutex<Output>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Vec<Value>,
+    garbage: Vec<String>,
+    complaints: String,
+    over: bool,
+}
+
+/// A tracer's whole run.
+pub(crate) struct Run {
+    pub(crate) lines: Vec<Value>,
+    pub(crate) exit: Option<i32>,
+}
+
+impl Tracer {
+    /// Returns when it is attached.
+    pub(crate) fn start(tier: Tier, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twtrace"));
+        command.args(["watch", "--format", "json", "--events"]).args(tier.arguments()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start twtrace")?;
+        let shown = Arc::<Shown>::default();
+        let output = BufReader::new(child.stdout.take().context("twtrace without stdout")?);
+        let mut errors = child.stderr.take().context("twtrace without stderr")?;
+        std::thread::spawn({
+            let shown = shown.clone();
+            move || {
+                for line in output.lines().map_while(Result::ok) {
+                    let parsed = serde_json::from_str(&line);
+                    let mut output = shown.lock();
+                    match parsed {
+                        Ok(value) => output.lines.push(value),
+                        Err(_) => output.garbage.push(line),
+                    }
+                    shown.more.notify_all();
+                }
+                shown.lock().over = true;
+                shown.more.notify_all();
+            }
+        });
+        std::thread::spawn({
+            let shown = shown.clone();
+            move || {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = errors.read(&mut buffer) {
+                    shown.lock().complaints.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                }
+            }
+        });
+        let tracer = Self { child: Mutex::new(child), shown };
+        let attached = |lines: &[Value]| lines.iter().any(|line| line["type"] == "attached").then_some(());
+        tracer.wait("the attached line", ATTACH, attached)?;
+        Ok(tracer)
+    }
+
+    /// Waits until `find` finds what it looks for in all that was shown so far.
+    pub(crate) fn wait<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut find: impl FnMut(&[Value]) -> Option<T>,
+    ) -> Result<T> {
+        let give_up = Instant::now() + patience;
+        let mut output = self.shown.lock();
+        loop {
+            if let Some(found) = find(&output.lines) {
+                return Ok(found);
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            if output.over || left.is_zero() {
+                let when = if output.over { "twtrace ended without" } else { "twtrace did not show" };
+                bail!("{when} {what}; it complains: {:?}; not JSON: {:?}", output.complaints, output.garbage);
+            }
+            output = self.shown.more.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// All lines so far that `wanted` picks.
+    pub(crate) fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.shown.lock().lines.iter().filter(|line| wanted(line)).cloned().collect()
+    }
+
+    /// Sends SIGINT and waits for the end.
+    pub(crate) fn finish(&self) -> Result<Run> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        kill_process(Pid::from_child(&child), Signal::INT).context("twtrace has ended by itself")?;
+        let give_up = Instant::now() + FINISH;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            ensure!(Instant::now() < give_up, "twtrace does not end on SIGINT in {FINISH:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let over = |output: &mut Output| !output.over;
+        let output = self.shown.more.wait_while(self.shown.lock(), over).unwrap_or_else(PoisonError::into_inner);
+        ensure!(output.garbage.is_empty(), "not JSON: {:?}", output.garbage);
+        Ok(Run { lines: output.lines.clone(), exit: status.code() })
+    }
+}
+
+impl Shown {
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        // A test that panicked with the lock held has done nothing to the lines.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // Already gone is as good.
+        let _gone = child.kill();
+        let _gone = child.wait();
+    }
+}
+
+impl Run {
+    /// The last line.
+    pub(crate) fn summary(&self) -> Result<&Value> {
+        let last = self.lines.last().context("twtrace showed nothing")?;
+        ensure!(last["type"] == "summary", "the last line is no summary but {last}");
+        Ok(last)
+    }
+
+    pub(crate) fn lifecycles(&self) -> impl Iterator<Item = &Value> {
+        self.lines.iter().filter(|line| line["type"] == "lifecycle")
+    }
+}
