@@ -14,6 +14,7 @@ use crate::{
         collect::{Batch, collect},
         counters,
         decode::Decoder,
+        jiffies,
         load::{self, Loaded, Options},
         netns,
         plan::{Hook, Tier, Wish, plan},
@@ -79,6 +80,7 @@ async fn live(args: cli::Watch) -> anyhow::Result<ExitCode> {
         timer_starts: loaded.on.contains(&Hook::TimerStart),
         table: support.sock_diag.is_ok(),
         reuse_delay: reuse_delay(),
+        wheel: jiffies::wheel(support.jiffy),
         show_transitions: args.events,
     };
     let own = netns::own().context("cannot read /proc/self/ns/net: is /proc mounted?")?.inode;

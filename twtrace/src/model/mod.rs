@@ -12,6 +12,7 @@ pub mod process;
 pub mod state;
 pub mod summary;
 pub mod tracker;
+pub mod wheel;
 
 pub use change::{Change, Question, Shown};
 pub use lifecycle::{

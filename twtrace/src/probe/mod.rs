@@ -7,6 +7,7 @@ pub mod collect;
 pub mod counters;
 pub mod decode;
 pub mod holders;
+pub mod jiffies;
 pub mod load;
 pub mod netns;
 pub mod plan;

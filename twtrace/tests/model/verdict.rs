@@ -44,6 +44,7 @@ impl Tier {
             timer_starts: self == Self::Exact,
             table: !matches!(self, Self::Bare | Self::BareWithDelay),
             reuse_delay: (self == Self::BareWithDelay).then_some(1_000_000_000),
+            wheel: None,
             show_transitions: false,
         }
     }

@@ -54,10 +54,17 @@ impl Tracker {
             self.plan(plan.socket, up, Purpose::End);
         } else if self.means.table {
             self.ask_for_socket(plan.socket);
-            self.plan(plan.socket, self.now.after(END_LOOK), Purpose::End);
+            let next = self.runs_out(plan.socket).map_or(Ktime(0), |end| end.after(LOOKS[0]));
+            self.plan(plan.socket, self.now.after(END_LOOK).max(next), Purpose::End);
         } else {
             self.end_time_wait(plan.socket, Some(up), Some(TimeWaitEnd::Expired), Basis::Inferred);
         }
+    }
+
+    /// When the timer of a TIME_WAIT, which was there when it was seen last, runs out.
+    fn runs_out(&self, socket: SocketId) -> Option<Ktime> {
+        let connection = self.connections.get(&socket)?;
+        Some(self.means.wheel?.runs_out(connection.armed?, TIME_WAIT, connection.last_seen))
     }
 
     /// The table does not have it. Events may still be under way that say why.
@@ -85,7 +92,9 @@ impl Tracker {
                 self.overflow(socket, asked, told);
             }
             Phase::TimeWait if up && !self.means.timer_ends => {
-                self.end_time_wait(socket, Some(at), Some(TimeWaitEnd::Expired), Basis::SockDiag);
+                // With many to look for, the look that found it gone may have come late; the wheel did not.
+                let ended = self.runs_out(socket).map_or(at, |end| end.min(at));
+                self.end_time_wait(socket, Some(ended), Some(TimeWaitEnd::Expired), Basis::SockDiag);
             }
             Phase::TimeWait => self.end_time_wait(socket, None, None, Basis::SockDiag),
             // Nothing is left: an abort, or no room. Or something that went before anybody looked, so how long

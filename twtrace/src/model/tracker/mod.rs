@@ -15,6 +15,7 @@ mod table;
 mod time_wait;
 mod transition;
 
+use super::wheel::Wheel;
 use super::{Change, FourTuple, Ktime, Lifecycle, Observation, Question, Shown, SocketId, observation::Lost};
 use connection::{Connection, Phase};
 use hashbrown::{HashMap, HashSet};
@@ -44,6 +45,8 @@ pub struct Means {
     /// Nanoseconds before a connect may take over a TIME_WAIT's port (tcp_tw_reuse_delay, since 6.14); `None` where
     /// whole seconds of another clock count.
     pub reuse_delay: Option<u64>,
+    /// When timers run out, where jiffies can be read: the end of a TIME_WAIT without its timer.
+    pub wheel: Option<Wheel>,
     /// Changes include every transition.
     pub show_transitions: bool,
 }

@@ -1,5 +1,6 @@
 //! What the settings that count for TIME_WAIT do today, and what the ports come to. Pure.
 
+use crate::model::wheel::Wheel;
 use crate::sink::doctor::{Ports, SysctlLine};
 use std::collections::BTreeMap;
 
@@ -88,16 +89,9 @@ fn reserved(list: &str, first: u16, last: u16) -> Option<u32> {
     Some(count)
 }
 
-/// The timer wheel rounds up to the granularity of the level that a timer falls into: 8 times coarser from level to
-/// level, each of which holds 64 steps (`calc_wheel_index()`, kernel/time/timer.c).
+/// The longest TIME_WAIT: the timer wheel rounds up.
 fn longest(jiffy: u64) -> u64 {
-    let jiffy = jiffy.max(1);
-    let jiffies = TIME_WAIT_NS / jiffy;
-    let mut granularity = 1_u64;
-    while jiffies >= 63 * granularity && granularity < 1 << 21 {
-        granularity *= 8;
-    }
-    TIME_WAIT_NS + granularity * jiffy
+    TIME_WAIT_NS + Wheel::step(jiffy, TIME_WAIT_NS)
 }
 
 #[cfg(test)]
