@@ -1,10 +1,13 @@
 //! The command line's promises: how a run ends, with what code, and what its filters show.
 
+#[path = "live/folder.rs"]
+mod folder;
 #[path = "live/table.rs"]
 mod table;
 #[path = "live/watch.rs"]
 mod watch;
 
+use folder::Folder;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
@@ -347,23 +350,6 @@ fn client_closes_first(listener: &TcpListener, times: usize) {
         drop(TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens"));
         let (mut connection, _) = listener.accept().expect("a connection");
         assert_eq!(connection.read(&mut [0]).expect("the end of the file"), 0);
-    }
-}
-
-/// A temporary folder that anybody may enter.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("twtrace-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 

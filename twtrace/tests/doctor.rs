@@ -1,10 +1,13 @@
 //! `twtrace doctor` against this kernel, as root and as nobody.
 
+#[path = "live/folder.rs"]
+mod folder;
+
+use folder::Folder;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
     os::unix::process::CommandExt,
-    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -176,23 +179,6 @@ fn parse(output: &Output) -> Value {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
     assert_eq!((&report["type"], &report["schema"]), (&Value::from("doctor"), &Value::from(1)));
     report
-}
-
-/// A temporary folder that anybody may enter.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("twtrace-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
 }
 
 fn skipped(test: &str) -> bool {

@@ -285,6 +285,31 @@ pub struct CloseWait {
 }
 
 impl Lifecycle {
+    /// One of which nothing is known but its two ends.
+    pub fn new(id: u64, tuple: FourTuple) -> Self {
+        Self {
+            id,
+            tuple,
+            v4_mapped: false,
+            direction: None,
+            netns: None,
+            owner: None,
+            opened: None,
+            ended: None,
+            preexisting: false,
+            spans: Vec::new(),
+            closed_first: None,
+            closed_by: None,
+            close: None,
+            close_reason: None,
+            time_wait_end: None,
+            time_wait_restarts: 0,
+            accepted: None,
+            lost_evidence: 0,
+            broken: false,
+        }
+    }
+
     /// The state it is in, or was in last.
     pub fn state(&self) -> Option<TcpState> {
         self.spans.last().map(|span| span.state)

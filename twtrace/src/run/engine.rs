@@ -9,7 +9,7 @@ use crate::{
     probe::{collect::Batch, decode::Decoder},
     sink::{Attached, Sink},
 };
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, rc::Rc};
 
 /// Takes questions, until it is dropped.
 pub(super) type Questions = std::sync::mpsc::Sender<Vec<Question>>;
@@ -25,7 +25,8 @@ pub(super) struct Limit {
 
 pub(super) struct Engine {
     tracker: Tracker,
-    decoder: Decoder,
+    /// Shared with nobody but the loop over a batch, which borrows the rest.
+    decoder: Rc<Decoder>,
     filter: Filter,
     sink: Box<dyn Sink>,
     limit: Limit,
@@ -54,7 +55,7 @@ impl Engine {
         }
         Self {
             tracker,
-            decoder,
+            decoder: Rc::new(decoder),
             filter,
             sink,
             limit,
@@ -87,7 +88,7 @@ impl Engine {
 
     pub(super) fn batch(&mut self, batch: Batch) -> io::Result<()> {
         let Batch { records, drained, lost, recursions, garbage } = batch;
-        let decoder = self.decoder.clone();
+        let decoder = Rc::clone(&self.decoder);
         let mut last = Ktime(0);
         let mut senseless = garbage;
         for observation in decoder.batch(&records) {

@@ -51,27 +51,7 @@ pub(super) fn span(state: TcpState, entered: u64, lasted: Option<u64>, basis: Ba
 
 /// Nothing is known of it but its ends.
 pub(super) fn bare(id: u64, local: &str, remote: &str) -> Lifecycle {
-    Lifecycle {
-        id,
-        tuple: tuple(local, remote),
-        v4_mapped: false,
-        direction: None,
-        netns: None,
-        owner: None,
-        opened: None,
-        ended: None,
-        preexisting: false,
-        spans: Vec::new(),
-        closed_first: None,
-        closed_by: None,
-        close: None,
-        close_reason: None,
-        time_wait_end: None,
-        time_wait_restarts: 0,
-        accepted: None,
-        lost_evidence: 0,
-        broken: false,
-    }
+    Lifecycle::new(id, tuple(local, remote))
 }
 
 /// curl called, and closed first; its TIME_WAIT has just begun.

@@ -25,25 +25,9 @@ fn life(local: &str, remote: &str, owner: Option<Process>) -> Lifecycle {
         Endpoint { ip: end.ip(), port: end.port() }
     });
     Lifecycle {
-        id: 1,
-        tuple: FourTuple { local, remote },
-        v4_mapped: false,
-        direction: None,
         netns: Some(4_026_531_840),
         owner: owner.map(|process| Owner { process, basis: OwnerBasis::Accept }),
-        opened: None,
-        ended: None,
-        preexisting: false,
-        spans: Vec::new(),
-        closed_first: None,
-        closed_by: None,
-        close: None,
-        close_reason: None,
-        time_wait_end: None,
-        time_wait_restarts: 0,
-        accepted: None,
-        lost_evidence: 0,
-        broken: false,
+        ..Lifecycle::new(1, FourTuple { local, remote })
     }
 }
 

@@ -56,27 +56,8 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(id: u64, tuple: FourTuple, at: Ktime, lost_before: u64) -> Self {
         Self {
-            life: Lifecycle {
-                id,
-                tuple,
-                v4_mapped: false,
-                direction: None,
-                netns: None,
-                owner: None,
-                opened: None,
-                ended: None,
-                preexisting: false,
-                spans: Vec::with_capacity(6),
-                closed_first: None,
-                closed_by: None,
-                close: None,
-                close_reason: None,
-                time_wait_end: None,
-                time_wait_restarts: 0,
-                accepted: None,
-                lost_evidence: 0,
-                broken: false,
-            },
+            // Few have more states.
+            life: Lifecycle { spans: Vec::with_capacity(6), ..Lifecycle::new(id, tuple) },
             phase: Phase::Full,
             vouched: true,
             left_full: at,

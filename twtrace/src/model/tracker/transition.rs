@@ -102,8 +102,7 @@ impl Tracker {
     fn adopt(&mut self, t: &Transition) -> bool {
         let SocketId::Address(_) = t.socket else { return false };
         let Some(row) = self.tuples.find(t.netns, t.tuple) else { return false };
-        let fits = |c: &Connection| !c.vouched && c.phase == Phase::Full;
-        if !self.connections.get(&row).is_some_and(|c| fits(c)) {
+        if self.connections.get(&row).is_none_or(|c| c.vouched || c.phase != Phase::Full) {
             return false;
         }
         let Some(connection) = self.connections.remove(&row) else { return false };
