@@ -79,12 +79,14 @@ fn reconnect(case: &Case, pair: Pair, options: &str, netns: &Netns, second: &Act
     // A reset leaves nothing to wait for.
     next.client.does("linger c 0")?;
     let reset = next.client.does("close c")?;
+    // Which of the two is shown first is no matter: once the second is there, they are told apart by their ids.
+    let after = case.nth_life("client's next", client_end, server_end, netns, 1)?;
     case.nth_life("client", client_end, server_end, netns, 0)?
         .says(&json!({ "close": "fin", "closed_first": "local", "direction": "outbound" }))
         .says(&json!({ "owner": { "pid": next.client.pid() }, "time_wait": { "end": "reused" } }))
         .went_through(&CLIENT_ACTIVE)
         .lasted("TIME_WAIT", &range);
-    case.nth_life("client's next", client_end, server_end, netns, 1)?
+    after
         .says(&next.client_truth())
         .says(&json!({ "close": "reset_sent", "closed_first": "local" }))
         .went_through(&["SYN_SENT", "ESTABLISHED"])
@@ -105,12 +107,13 @@ fn taken_over_by_a_syn(case: &Case) -> Result<()> {
     next.client.does("linger c 0")?;
     let reset = next.client.does("close c")?;
     next.server.does("await s reset")?;
+    let after = case.nth_life("server's next", server_end, client_end, &netns, 1)?;
     let life = case.nth_life("server", server_end, client_end, &netns, 0)?;
     life.says(&json!({ "close": "fin", "closed_first": "local", "closed_by": { "pid": next.server.pid() } }))
         .says(&json!({ "direction": "inbound", "time_wait": { "end": "taken_over" } }))
         .went_through(&["SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"])
         .lasted("TIME_WAIT", &second.until_within(&next.connect, JIFFY));
-    case.nth_life("server's next", server_end, client_end, &netns, 1)?
+    after
         .says(&next.server_truth())
         .says(&json!({ "close": "reset_received", "closed_first": "remote" }))
         .lasted("ESTABLISHED", &next.connect.until(&reset));
