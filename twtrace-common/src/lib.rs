@@ -8,20 +8,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Names of the maps and globals in the object.
 pub mod name {
-    /// The ring buffer all records travel through.
-    pub const RING: &str = "RING";
-    /// Records that found no room, counted per CPU.
-    pub const LOST: &str = "LOST";
+    /// The [`Lane`](super::Lane)s: for each CPU, [`LEVELS`](super::LEVELS) of them.
+    pub const LANES: &str = "LANES";
+    /// What the lanes carry: for each the same number of [`CHUNK`](super::CHUNK)s, a power of two.
+    pub const RECORDS: &str = "RECORDS";
+    /// The ring buffer that wakes the reader when a lane gets crowded.
+    pub const DOORBELL: &str = "DOORBELL";
     /// The [`Layout`](super::Layout) written at load.
     pub const LAYOUT: &str = "LAYOUT";
 }
 
 /// What a record says; the first thing to look at in a [`Head`].
 pub mod kind {
-    /// [`Transition`](super::Transition): a socket changes its state, and no task is known to have to do with it.
+    /// [`Transition`](super::Transition): a socket changes its state.
     pub const TRANSITION: u8 = 1;
-    /// [`Deed`](super::Deed): a socket changes its state while a task is on the CPU that may be the reason.
-    pub const DEED: u8 = 9;
     /// [`Reset`](super::Reset): `tcp_receive_reset`.
     pub const RESET_RECEIVED: u8 = 2;
     /// [`Reset`](super::Reset): `tcp_send_reset`.
@@ -52,6 +52,59 @@ pub mod flag {
     pub const CLASSIC: u8 = 1 << 4;
     /// The namespace has as many time-wait sockets as it may (`tcp_max_tw_buckets`).
     pub const FULL: u8 = 1 << 5;
+}
+
+/// Bits of [`Transition::parts`]: what follows the record, in this order.
+pub mod part {
+    /// [`Addresses`](super::Addresses): they are IPv6, and those in the record say nothing.
+    pub const V6: u8 = 1;
+    /// [`Task`](super::Task): the current one, which may be the reason.
+    pub const TASK: u8 = 1 << 1;
+    /// [`Idle`](super::Idle): at the transition that begins the closing.
+    pub const IDLE: u8 = 1 << 2;
+    /// [`Traffic`](super::Traffic): at the last transition.
+    pub const TRAFFIC: u8 = 1 << 3;
+    /// Every bit that means something.
+    pub const ALL: u8 = V6 | TASK | IDLE | TRAFFIC;
+}
+
+/// How many lanes a CPU has: a program that an interrupt stops in the middle of a record leaves its own one half
+/// written, and those that run in the interrupt take the next. An interrupt of TCP is not interrupted by another.
+pub const LEVELS: u32 = 2;
+
+/// The pieces that a lane's memory is made of. No record is in two of them: where [`Head::ktime`] is 0, or nothing
+/// fits any more, the next record is at the start of the next one.
+pub const CHUNK: u64 = 4096;
+
+/// A queue that one CPU writes and the reader empties, with no lock between them. Positions count the bytes since
+/// the start.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Lane {
+    /// All before this position is written.
+    pub head: u64,
+    /// Records that found no room.
+    pub lost: u64,
+    /// Who is writing: one of [`writer`].
+    pub writer: u64,
+    /// State changes in an interrupt of another.
+    pub nested: u64,
+    /// The reader's side begins on a cache line of its own.
+    pub unused: [u64; 4],
+    /// All before this position has been read.
+    pub tail: u64,
+    /// To the end of the cache line.
+    pub unused_too: [u64; 7],
+}
+
+/// Who writes to a [`Lane`].
+pub mod writer {
+    /// Nobody.
+    pub const NONE: u64 = 0;
+    /// The program for state changes, which the kernel does not run again on this CPU meanwhile.
+    pub const SET_STATE: u64 = 1;
+    /// Any other.
+    pub const OTHER: u64 = 2;
 }
 
 /// The start of every record.
@@ -108,27 +161,62 @@ pub struct Task {
     pub comm: [u8; 16],
 }
 
-/// `sock:inet_sock_set_state`.
+/// `sock:inet_sock_set_state`. What not every one has follows it, as [`part`] says.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Transition {
     /// The start.
     pub head: Head,
-    /// The connection's two ends.
-    pub tuple: Tuple,
+    /// Host byte order; 0 before a port is chosen.
+    pub local_port: u16,
+    /// Host byte order.
+    pub remote_port: u16,
+    /// `sk_err` at the moment of the event, a positive errno.
+    pub error: u16,
+    /// Bits of [`part`].
+    pub parts: u8,
+    /// Always 0.
+    pub unused: u8,
+    /// IPv4, network byte order.
+    pub local: [u8; 4],
+    /// IPv4, network byte order.
+    pub remote: [u8; 4],
     /// Inode of the socket's file; 0 where there is none (never accepted, or closed), and at the changes of the
     /// handshake, where nobody asks.
     pub inode: u64,
 }
 
-/// The same with the current task: whoever did it, where [`flag::OWNED`] says that somebody did.
+/// IPv6 addresses, in network byte order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Deed {
-    /// What happened.
-    pub transition: Transition,
-    /// The task.
-    pub task: Task,
+pub struct Addresses {
+    /// Ours.
+    pub local: [u8; 16],
+    /// The other end's.
+    pub remote: [u8; 16],
+}
+
+/// How long a connection has carried nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Idle {
+    /// Since data last went either way; where none ever did, since the handshake, which sets the same fields
+    /// (`tcp_finish_connect()`, `tcp_rcv_state_process()`, `tcp_create_openreq_child()`).
+    pub jiffies: u64,
+}
+
+/// What a connection has carried.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Traffic {
+    /// `tcp_sock.bytes_sent`
+    pub bytes_sent: u64,
+    /// `tcp_sock.bytes_received`
+    pub bytes_received: u64,
+    /// `tcp_sock.total_retrans`
+    pub retransmits: u32,
+    /// `tcp_sock.srtt_us`: eighths of a microsecond; 0 where it was never measured.
+    pub smoothed_rtt: u32,
 }
 
 /// `tcp:tcp_receive_reset`, `tcp:tcp_send_reset`.
@@ -183,8 +271,12 @@ pub struct Cancel {
 
 const _: () = {
     assert!(size_of::<Head>() == 32);
-    assert!(size_of::<Transition>() == 80);
-    assert!(size_of::<Deed>() == 112);
+    assert!(size_of::<Lane>() == 128);
+    assert!(size_of::<Transition>() == 56);
+    assert!(size_of::<Addresses>() == 32);
+    assert!(size_of::<Task>() == 32);
+    assert!(size_of::<Idle>() == 8);
+    assert!(size_of::<Traffic>() == 24);
     assert!(size_of::<Reset>() == 40);
     assert!(size_of::<Hold>() == 64);
     assert!(size_of::<Timer>() == 80);
@@ -198,8 +290,10 @@ const _: () = {
 pub struct Layout {
     /// Address of `tw_timer_handler`.
     pub tw_timer_handler: u64,
-    /// Wake the reader when more than so many bytes wait in the ring.
-    pub wake_bytes: u64,
+    /// Bytes of a lane, a power of two.
+    pub lane_bytes: u64,
+    /// Chunks of a lane, as a power of two.
+    pub lane_shift: u64,
     /// `tcp_send_reset` names its reason (since 6.10)
     pub has_reset_reason: u64,
     /// `sock.sk_lock.owned`
@@ -228,6 +322,18 @@ pub struct Layout {
     pub ports: u32,
     /// `inet_sock.inet_sport`
     pub source_port: u32,
+    /// `tcp_sock.bytes_sent`
+    pub bytes_sent: u32,
+    /// `tcp_sock.bytes_received`
+    pub bytes_received: u32,
+    /// `tcp_sock.total_retrans`
+    pub retransmits: u32,
+    /// `tcp_sock.srtt_us`
+    pub smoothed_rtt: u32,
+    /// `tcp_sock.lsndtime`
+    pub last_sent: u32,
+    /// `inet_connection_sock.icsk_ack.lrcvtime`
+    pub last_received: u32,
     /// `sock.sk_protocol`
     pub protocol: u32,
     /// `sock_common.skc_cookie`

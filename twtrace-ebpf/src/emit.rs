@@ -1,76 +1,109 @@
 //! Reserve, fill, submit; count what did not fit.
 
-use crate::socket::{Socket, current_task, layout, load};
+use crate::{
+    lane::Writer,
+    socket::{Socket, current_task, layout, load},
+};
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
-    macros::map,
-    maps::{PerCpuArray, RingBuf},
+    helpers::generated::bpf_get_socket_cookie,
     programs::{BtfTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::debug;
 use core::{ffi::c_void, ptr::addr_of_mut};
-use twtrace_common::{Deed, Head, Hold, Reset, Transition, flag, kind};
+use twtrace_common::{
+    Addresses, Cancel, Head, Hold, Idle, Lane, Reset, Task, Traffic, Transition, flag, kind, part, writer,
+};
 
 /// States of include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
+const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
+const LISTEN: u8 = 10;
 const CLOSING: u8 = 11;
-
-/// Its size is set at load (`--ring`).
-#[map]
-static RING: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
-
-#[map]
-static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-
-/// Hands a record's place in the ring to `fill`, then submits it.
-///
-/// Never wakes the reader for a single record, which costs thirty times the record: it reads by the clock and
-/// is woken early when much is waiting, which one record in 64 looks for.
-#[inline(always)]
-pub fn emit<T: 'static>(ctx: &impl EbpfContext, fill: impl FnOnce(*mut T, u64)) {
-    let ktime = unsafe { bpf_ktime_get_ns() };
-    let Some(mut entry) = RING.reserve::<T>(0) else {
-        return count_lost(ctx.as_ptr());
-    };
-    fill(entry.as_mut_ptr(), ktime);
-    let crowded = ktime & 63 == 0 && RING.query(BPF_RB_AVAIL_DATA.into()) > layout!(wake_bytes);
-    entry.submit(if crowded { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }.into());
-}
 
 /// Out of the way of the records that do fit.
 #[inline(never)]
-fn count_lost(ctx: *mut c_void) {
-    if let Some(lost) = LOST.get_ptr_mut(0) {
-        unsafe { *lost += 1 };
+pub fn count_lost(ctx: *mut c_void, lane: *mut Lane) {
+    unsafe { (*lane).lost += 1 };
+    debug!(&BtfTracePointContext::new(ctx), "the lane is full");
+}
+
+/// Writes one record that is always of the same length.
+#[inline(always)]
+pub fn emit<T>(ctx: &impl EbpfContext, fill: impl FnOnce(*mut T, u64)) {
+    let Some(writer) = Writer::claim(writer::OTHER) else { return };
+    // The longest there is, since the language has no constant of a type parameter.
+    if let Some(room) = writer.room::<{ size_of::<Cancel>() as u64 }>(ctx) {
+        fill(room.place.cast(), room.ktime);
+        writer.publish(&room, size_of::<T>());
     }
-    debug!(&BtfTracePointContext::new(ctx), "the ring is full");
+    writer.release();
 }
 
 #[inline(always)]
-pub fn transition(ctx: &impl EbpfContext, sock: *const u8, old_state: u8, new_state: u8) {
+pub fn transition(ctx: &impl EbpfContext, writer: &Writer, sock: *const u8, old_state: u8, new_state: u8) {
     let Some(socket) = Socket::tcp(sock) else { return };
-    let owned = socket.owned();
-    let fill = |record: *mut Transition, ktime: u64, mut flags: u8| unsafe {
-        flags |= socket.flags();
-        if owned {
-            flags |= flag::OWNED;
-        }
+    // What a segment brings about may be worked off by the process (its backlog), but is not its deed.
+    let by_segment = matches!(new_state, ESTABLISHED | SYN_RECV | FIN_WAIT2 | CLOSE_WAIT | CLOSING);
+    // Until the handshake is done there is no file, or its owner is known.
+    let has_file = !matches!(new_state, SYN_SENT | SYN_RECV | ESTABLISHED);
+    let Some(room) = writer.room::<LONGEST>(ctx) else { return };
+    let record = room.place.cast::<Transition>();
+    let mut length = size_of::<Transition>();
+    unsafe {
+        let mut parts = 0;
+        let mut flags = socket.flags();
         if new_state == CLOSE && matches!(old_state, FIN_WAIT2 | CLOSING) && socket.time_wait_full() {
             flags |= flag::FULL;
         }
-        socket.tuple(addr_of_mut!((*record).tuple), new_state == CLOSE);
-        // Until the handshake is done there is no file, or its owner is known.
-        let inode = if matches!(new_state, SYN_SENT | SYN_RECV | ESTABLISHED) { 0 } else { socket.inode() };
-        addr_of_mut!((*record).inode).write(inode);
+        if socket.is_v6() {
+            parts |= part::V6;
+            socket.addresses_v6(room.place.byte_add(length).cast());
+            length += size_of::<Addresses>();
+        } else {
+            socket.addresses(record);
+        }
+        if socket.owned() {
+            flags |= flag::OWNED;
+            if !by_segment || old_state == new_state {
+                parts |= part::TASK;
+                flags |= current_task(room.place.byte_add(length).cast());
+                length += size_of::<Task>();
+            }
+        }
+        let closed = new_state == CLOSE;
+        let closes = old_state == ESTABLISHED && matches!(new_state, FIN_WAIT1 | CLOSE_WAIT | CLOSE);
+        let mut local_port = socket.local_port();
+        if closed || closes {
+            if let Some(connection) = socket.connection() {
+                if closes {
+                    parts |= part::IDLE;
+                    room.place.byte_add(length).cast::<Idle>().write(connection.idle());
+                    length += size_of::<Idle>();
+                }
+                if closed {
+                    local_port = connection.source_port();
+                }
+                if closed && old_state != LISTEN {
+                    parts |= part::TRAFFIC;
+                    room.place.byte_add(length).cast::<Traffic>().write(connection.traffic());
+                    length += size_of::<Traffic>();
+                }
+            }
+        }
+        addr_of_mut!((*record).local_port).write(local_port);
+        addr_of_mut!((*record).remote_port).write(socket.remote_port());
+        addr_of_mut!((*record).error).write(socket.error());
+        addr_of_mut!((*record).parts).write(parts);
+        addr_of_mut!((*record).unused).write(0);
+        addr_of_mut!((*record).inode).write(if has_file { socket.inode() } else { 0 });
         addr_of_mut!((*record).head).write(Head {
-            ktime,
+            ktime: room.ktime,
             cookie: socket.cookie(),
             address: socket.address(),
             netns: socket.netns(),
@@ -79,19 +112,14 @@ pub fn transition(ctx: &impl EbpfContext, sock: *const u8, old_state: u8, new_st
             new_state,
             flags,
         });
-    };
-    // What a segment brings about may be worked off by the process (its backlog), but is not its deed.
-    let by_segment = matches!(new_state, ESTABLISHED | SYN_RECV | FIN_WAIT2 | CLOSE_WAIT | CLOSING);
-    if owned && (!by_segment || old_state == new_state) {
-        emit::<Deed>(ctx, |record, ktime| unsafe {
-            let kthread = current_task(addr_of_mut!((*record).task));
-            fill(addr_of_mut!((*record).transition), ktime, kthread);
-            addr_of_mut!((*record).transition.head.kind).write(kind::DEED);
-        });
-    } else {
-        emit::<Transition>(ctx, |record, ktime| fill(record, ktime, 0));
     }
+    writer.publish(&room, length);
 }
+
+/// A transition with all that may follow it.
+const LONGEST: u64 =
+    (size_of::<Transition>() + size_of::<Addresses>() + size_of::<Task>() + size_of::<Idle>() + size_of::<Traffic>())
+        as u64;
 
 /// Offsets in the record of `sock:inet_sock_set_state`, the same since 5.8 (include/trace/events/sock.h).
 mod classic {
@@ -130,40 +158,44 @@ pub fn transition_classic(ctx: &TracePointContext) {
     if unsafe { field!(classic::PROTOCOL, u16) } != IPPROTO_TCP {
         return;
     }
-    emit::<Deed>(ctx, |deed, ktime| unsafe {
-        let record = addr_of_mut!((*deed).transition);
-        let family = field!(classic::FAMILY, u16);
-        let tuple = addr_of_mut!((*record).tuple);
-        let local = addr_of_mut!((*tuple).local).cast::<u32>();
-        let remote = addr_of_mut!((*tuple).remote).cast::<u32>();
-        if family == AF_INET6 {
+    let Some(writer) = Writer::claim(writer::OTHER) else { return };
+    let Some(room) = writer.room::<LONGEST>(ctx) else { return writer.release() };
+    let record = room.place.cast::<Transition>();
+    let mut length = size_of::<Transition>();
+    unsafe {
+        let mut parts = part::TASK;
+        if field!(classic::FAMILY, u16) == AF_INET6 {
+            parts |= part::V6;
+            let addresses = room.place.byte_add(length).cast::<Addresses>();
+            let local = addr_of_mut!((*addresses).local).cast::<u32>();
+            let remote = addr_of_mut!((*addresses).remote).cast::<u32>();
             copy_v6!(field, local, classic::LOCAL_V6);
             copy_v6!(field, remote, classic::REMOTE_V6);
-        } else {
-            local.write(field!(classic::LOCAL_V4, u32));
-            remote.write(field!(classic::REMOTE_V4, u32));
-            for word in 1..4 {
-                local.add(word).write(0);
-                remote.add(word).write(0);
-            }
+            length += size_of::<Addresses>();
         }
-        addr_of_mut!((*tuple).family).write(family);
-        addr_of_mut!((*tuple).local_port).write(field!(classic::LOCAL_PORT, u16));
-        addr_of_mut!((*tuple).remote_port).write(field!(classic::REMOTE_PORT, u16));
-        addr_of_mut!((*tuple).error).write(0);
-        let kthread = current_task(addr_of_mut!((*deed).task));
+        let kthread = current_task(room.place.byte_add(length).cast());
+        length += size_of::<Task>();
+        addr_of_mut!((*record).local).cast::<u32>().write(field!(classic::LOCAL_V4, u32));
+        addr_of_mut!((*record).remote).cast::<u32>().write(field!(classic::REMOTE_V4, u32));
+        addr_of_mut!((*record).local_port).write(field!(classic::LOCAL_PORT, u16));
+        addr_of_mut!((*record).remote_port).write(field!(classic::REMOTE_PORT, u16));
+        addr_of_mut!((*record).error).write(0);
+        addr_of_mut!((*record).parts).write(parts);
+        addr_of_mut!((*record).unused).write(0);
         addr_of_mut!((*record).inode).write(0);
         addr_of_mut!((*record).head).write(Head {
-            ktime,
+            ktime: room.ktime,
             cookie: 0,
             address: field!(classic::ADDRESS, u64),
             netns: 0,
-            kind: kind::DEED,
+            kind: kind::TRANSITION,
             old_state: field!(classic::OLD_STATE, u32) as u8,
             new_state: field!(classic::NEW_STATE, u32) as u8,
             flags: flag::CLASSIC | kthread,
         });
-    });
+    }
+    writer.publish(&room, length);
+    writer.release();
 }
 
 /// A reset of a full socket or of a time-wait socket; one that answers no socket concerns no connection.

@@ -7,7 +7,7 @@
 
 mod accept;
 mod emit;
-mod nesting;
+mod lane;
 mod read;
 mod socket;
 mod time_wait;
@@ -16,23 +16,28 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use lane::Writer;
 use socket::layout;
-use twtrace_common::{NO_REASON, kind};
+use twtrace_common::{NO_REASON, kind, writer};
 
 /// Every state change of a TCP socket, with what the socket itself says at that moment.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
-    nesting::busy(true);
-    emit::transition(&ctx, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-    nesting::busy(false);
+    if let Some(writer) = Writer::claim(writer::SET_STATE) {
+        emit::transition(&ctx, &writer, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+        writer.release();
+    }
     0
 }
 
 /// The same for a change in an interrupt of [`set_state`], which the kernel does not run again on that CPU.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state_nested(ctx: BtfTracePointContext) -> i32 {
-    if nesting::is_busy() {
-        emit::transition(&ctx, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+    if lane::is_nested() {
+        if let Some(writer) = Writer::claim(writer::OTHER) {
+            emit::transition(&ctx, &writer, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+            writer.release();
+        }
     }
     0
 }

@@ -2,10 +2,10 @@
 
 use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_current_uid_gid,
-    bpf_get_socket_cookie, bpf_skc_to_tcp_sock,
+    bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock,
 };
 use core::ptr::addr_of_mut;
-use twtrace_common::{Layout, Task, Tuple, flag};
+use twtrace_common::{Addresses, Idle, Layout, Task, Traffic, Transition, flag};
 
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
@@ -87,16 +87,18 @@ impl Socket {
         load!(self.0, owned, u32) != 0
     }
 
-    /// The port it is bound to. At ->CLOSE the socket has given it back (inet_put_port()), but inet_sport, which
-    /// only a wider type than the tracepoint's shows, still has it.
+    /// The port it is bound to, until it gives it back.
     #[inline(always)]
-    fn local_port(self, closed: bool) -> u16 {
-        if !closed {
-            let [_, port] = load!(self.0, ports, [u16; 2]);
-            return port;
-        }
+    pub fn local_port(self) -> u16 {
+        let [_, port] = load!(self.0, ports, [u16; 2]);
+        port
+    }
+
+    /// As the wider type that it is, which only a helper makes of the tracepoint's.
+    #[inline(always)]
+    pub fn connection(self) -> Option<Connection> {
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast_const().cast::<u8>();
-        if tcp.is_null() { 0 } else { u16::from_be(load!(tcp, source_port, u16)) }
+        (!tcp.is_null()).then_some(Connection(tcp))
     }
 
     /// [`flag`] bits of the socket; the task's own come with [`Task`].
@@ -133,31 +135,66 @@ impl Socket {
     }
 
     #[inline(always)]
-    pub fn tuple(self, out: *mut Tuple, closed: bool) {
-        let family = load!(self.0, family, u16);
-        let local_port = self.local_port(closed);
-        let remote_port = u16::from_be(load!(self.0, ports, u16));
-        let error = load!(self.0, error, u32) as u16;
+    pub fn remote_port(self) -> u16 {
+        u16::from_be(load!(self.0, ports, u16))
+    }
+
+    #[inline(always)]
+    pub fn error(self) -> u16 {
+        load!(self.0, error, u32) as u16
+    }
+
+    #[inline(always)]
+    pub fn is_v6(self) -> bool {
+        load!(self.0, family, u16) == AF_INET6
+    }
+
+    #[inline(always)]
+    pub fn addresses(self, out: *mut Transition) {
+        let [remote, local] = load!(self.0, addresses, [u32; 2]);
         unsafe {
-            addr_of_mut!((*out).family).write(family);
-            addr_of_mut!((*out).local_port).write(local_port);
-            addr_of_mut!((*out).remote_port).write(remote_port);
-            addr_of_mut!((*out).error).write(error);
-            let remote = addr_of_mut!((*out).remote).cast::<u64>();
-            let local = addr_of_mut!((*out).local).cast::<u64>();
-            if family == AF_INET6 {
-                let from = self.0.byte_add(layout!(addresses_v6) as usize).cast::<u64>();
-                remote.write(from.read_volatile());
-                remote.add(1).write(from.add(1).read_volatile());
-                local.write(from.add(2).read_volatile());
-                local.add(1).write(from.add(3).read_volatile());
-            } else {
-                let from = self.0.byte_add(layout!(addresses) as usize).cast::<u32>();
-                remote.write(u64::from(from.read_volatile()));
-                remote.add(1).write(0);
-                local.write(u64::from(from.add(1).read_volatile()));
-                local.add(1).write(0);
-            }
+            addr_of_mut!((*out).remote).cast::<u32>().write(remote);
+            addr_of_mut!((*out).local).cast::<u32>().write(local);
+        }
+    }
+
+    #[inline(always)]
+    pub fn addresses_v6(self, out: *mut Addresses) {
+        let [remote, local] = load!(self.0, addresses_v6, [[u64; 2]; 2]);
+        unsafe {
+            addr_of_mut!((*out).remote).cast::<[u64; 2]>().write(remote);
+            addr_of_mut!((*out).local).cast::<[u64; 2]>().write(local);
+        }
+    }
+}
+
+/// A `struct tcp_sock`.
+#[derive(Clone, Copy)]
+pub struct Connection(*const u8);
+
+impl Connection {
+    /// The port that it was bound to: at ->CLOSE it has given it back (inet_put_port()), but inet_sport still has it.
+    #[inline(always)]
+    pub fn source_port(self) -> u16 {
+        u16::from_be(load!(self.0, source_port, u16))
+    }
+
+    #[inline(always)]
+    pub fn idle(self) -> Idle {
+        // tcp_jiffies32 wraps; the differences do not.
+        let now = unsafe { bpf_jiffies64() } as u32;
+        let sent = now.wrapping_sub(load!(self.0, last_sent, u32));
+        let received = now.wrapping_sub(load!(self.0, last_received, u32));
+        Idle { jiffies: u64::from(if sent < received { sent } else { received }) }
+    }
+
+    #[inline(always)]
+    pub fn traffic(self) -> Traffic {
+        Traffic {
+            bytes_sent: load!(self.0, bytes_sent, u64),
+            bytes_received: load!(self.0, bytes_received, u64),
+            retransmits: load!(self.0, retransmits, u32),
+            smoothed_rtt: load!(self.0, smoothed_rtt, u32),
         }
     }
 }

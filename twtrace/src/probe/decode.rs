@@ -5,9 +5,9 @@
 use super::{support::Support, symbols::Symbols};
 use crate::model::{
     Comm, FourTuple, Ktime, Observation, Process, SocketId, TcpState, Transition,
-    observation::{Hold, Reset, SocketSays, Timer, TimerEvent},
+    observation::{Hold, Reset, SocketSays, Timer, TimerEvent, Traffic},
 };
-use twtrace_common::{self as wire, flag, kind};
+use twtrace_common::{self as wire, flag, kind, part};
 use zerocopy::FromBytes;
 
 const AF_INET6: u16 = 10;
@@ -53,11 +53,7 @@ impl Decoder {
     fn record(&self, record: &[u8]) -> Option<Observation> {
         let (head, _) = wire::Head::read_from_prefix(record).ok()?;
         Some(match head.kind {
-            kind::TRANSITION => Observation::Transition(transition(&FromBytes::read_from_bytes(record).ok()?, None)?),
-            kind::DEED => {
-                let wire::Deed { transition: change, task } = FromBytes::read_from_bytes(record).ok()?;
-                Observation::Transition(transition(&change, process(&task))?)
-            }
+            kind::TRANSITION => Observation::Transition(transition(record, self.jiffy)?),
             kind::RESET_RECEIVED | kind::RESET_SENT => {
                 Observation::Reset(self.reset(&FromBytes::read_from_bytes(record).ok()?))
             }
@@ -113,8 +109,18 @@ impl Decoder {
 pub fn record_length(records: &[u8]) -> Option<usize> {
     let (head, _) = wire::Head::read_from_prefix(records).ok()?;
     Some(match head.kind {
-        kind::TRANSITION => size_of::<wire::Transition>(),
-        kind::DEED => size_of::<wire::Deed>(),
+        kind::TRANSITION => {
+            let (record, _) = wire::Transition::read_from_prefix(records).ok()?;
+            if record.parts & !part::ALL != 0 {
+                return None;
+            }
+            let length = |bit, length| if record.parts & bit != 0 { length } else { 0 };
+            size_of::<wire::Transition>()
+                + length(part::V6, size_of::<wire::Addresses>())
+                + length(part::TASK, size_of::<wire::Task>())
+                + length(part::IDLE, size_of::<wire::Idle>())
+                + length(part::TRAFFIC, size_of::<wire::Traffic>())
+        }
         kind::RESET_RECEIVED | kind::RESET_SENT => size_of::<wire::Reset>(),
         kind::ACCEPTED | kind::DESTROYED => size_of::<wire::Hold>(),
         kind::TIMER_START | kind::TIMER_EXPIRE => size_of::<wire::Timer>(),
@@ -123,31 +129,64 @@ pub fn record_length(records: &[u8]) -> Option<usize> {
     })
 }
 
-fn transition(record: &wire::Transition, task: Option<Process>) -> Option<Transition> {
-    let wire::Transition { head, tuple, inode } = record;
+fn transition(record: &[u8], jiffy: u64) -> Option<Transition> {
+    let (record, rest) = wire::Transition::read_from_prefix(record).ok()?;
+    let wire::Transition { head, local_port, remote_port, error, parts, local, remote, inode, .. } = record;
+    let (addresses, rest) = optional::<wire::Addresses>(parts & part::V6 != 0, rest)?;
+    let (task, rest) = optional::<wire::Task>(parts & part::TASK != 0, rest)?;
+    let (idle, rest) = optional::<wire::Idle>(parts & part::IDLE != 0, rest)?;
+    let (traffic, _) = optional::<wire::Traffic>(parts & part::TRAFFIC != 0, rest)?;
+    let (ends, v4_mapped) = match addresses {
+        Some(wire::Addresses { local, remote }) => {
+            FourTuple::from_kernel(true, (local, local_port), (remote, remote_port))
+        }
+        None => FourTuple::from_kernel(false, (widen(local), local_port), (widen(remote), remote_port)),
+    };
     let has = |bit: u8| head.flags & bit != 0;
     let says = SocketSays {
         owned: has(flag::OWNED),
         done: has(flag::DONE),
         dead: has(flag::DEAD),
         full: has(flag::FULL),
-        error: tuple.error,
-        inode: (*inode != 0).then_some(*inode),
+        error,
+        inode: (inode != 0).then_some(inode),
+        idle: idle.map(|idle| idle.jiffies.saturating_mul(jiffy)),
+        traffic: traffic.map(|traffic| Traffic {
+            bytes_sent: traffic.bytes_sent,
+            // With the FIN, which is no data, once that is in (tcp_rcv_nxt_update(); tcp_fin() then sets SOCK_DONE).
+            bytes_received: traffic.bytes_received.saturating_sub(u64::from(has(flag::DONE))),
+            retransmits: traffic.retransmits,
+            // In eighths of a microsecond.
+            srtt: (traffic.smoothed_rtt != 0).then(|| u64::from(traffic.smoothed_rtt) * 125),
+        }),
     };
-    let (ends, v4_mapped) = four_tuple(tuple);
     Some(Transition {
         at: Ktime(head.ktime),
-        socket: socket(head),
+        socket: socket(&head),
         address: head.address,
-        netns: netns(head),
+        netns: netns(&head),
         tuple: ends,
         v4_mapped,
         from: TcpState::from_number(head.old_state)?,
         to: TcpState::from_number(head.new_state)?,
         socket_says: (!has(flag::CLASSIC)).then_some(says),
-        task,
+        task: task.as_ref().and_then(process),
         kernel_thread: has(flag::KTHREAD),
     })
+}
+
+/// The `T` at the front, where there is to be one, and what follows it.
+fn optional<T: FromBytes>(there: bool, bytes: &[u8]) -> Option<(Option<T>, &[u8])> {
+    if !there {
+        return Some((None, bytes));
+    }
+    let (value, rest) = T::read_from_prefix(bytes).ok()?;
+    Some((Some(value), rest))
+}
+
+/// As wide as an IPv6 address, of which the first four bytes count.
+fn widen([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 fn hold(wire::Hold { head, task, .. }: &wire::Hold) -> Hold {

@@ -1,16 +1,17 @@
 //! Loading the object and attaching its programs.
 
 use super::{
+    lanes::Lanes,
     plan::{Hook, NOT_NEEDED, Place, Plan},
     support::Support,
 };
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{Map, MapData, RingBuf},
     programs::{Program, ProgramError, tp_btf::BtfTracePointLink, trace_point::TracePointLink},
 };
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use twtrace_common::{Layout, name};
+use twtrace_common::{CHUNK, LEVELS, Layout, name};
 use zerocopy::IntoBytes;
 
 /// Built by `cargo xtask ebpf`.
@@ -20,8 +21,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/twtrace.bpf.o");
 pub struct Loaded {
     ebpf: Ebpf,
     links: Vec<Link>,
-    ring: Option<RingBuf<MapData>>,
-    lost: PerCpuArray<MapData, u64>,
+    lanes: Option<(Lanes, RingBuf<MapData>)>,
     /// Why each hook that is not on is not.
     pub off: Vec<(Hook, String)>,
     /// The hooks that are on.
@@ -38,7 +38,8 @@ enum Link {
 /// How to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bytes of the ring: a power of two, and whole pages.
+    /// Bytes of all lanes together: a power of two, and whole pages. Each gets the largest power of two that leaves as
+    /// much to the others, and a chunk at least.
     pub ring: u32,
     /// Let the programs log what goes wrong with them.
     pub verbose: bool,
@@ -67,9 +68,12 @@ pub fn attempt(support: &Support, plan: Plan, options: Options) -> anyhow::Resul
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 
+    let count = lanes().context("cannot tell how many CPUs there may be")?;
     let mut layout = support.layout.clone().unwrap_or_default();
-    layout.wake_bytes = u64::from(options.ring / 4);
-    let mut ebpf = open(&layout, options)
+    let chunks = (u64::from(options.ring) / CHUNK / u64::from(count)).max(1);
+    layout.lane_shift = u64::from(chunks.ilog2());
+    layout.lane_bytes = CHUNK << layout.lane_shift;
+    let mut ebpf = open(&layout, count, options)
         .context("cannot load the eBPF object: needs CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on (try sudo)")?;
     let btf = Btf::from_sys_fs().ok();
     let (mut links, mut on, mut off) = (Vec::new(), Vec::new(), Vec::new());
@@ -87,24 +91,35 @@ pub fn attempt(support: &Support, plan: Plan, options: Options) -> anyhow::Resul
             Err(reason) => off.push((hook, reason)),
         }
     }
-    let ring = ebpf.take_map(name::RING).context("the object has no ring")?;
-    let lost = ebpf.take_map(name::LOST).context("the object has no counter of losses")?;
-    Ok(Loaded {
-        ebpf,
-        links,
-        ring: Some(RingBuf::try_from(ring).context("cannot map the ring")?),
-        lost: PerCpuArray::try_from(lost).context("cannot open the counter of losses")?,
-        off,
-        on,
-    })
+    let lanes = map(&mut ebpf, count, layout.lane_bytes).context("cannot map the lanes")?;
+    let doorbell = ebpf.take_map(name::DOORBELL).context("the object has no doorbell")?;
+    let doorbell = RingBuf::try_from(doorbell).context("cannot map the doorbell")?;
+    Ok(Loaded { ebpf, links, lanes: Some((lanes, doorbell)), off, on })
 }
 
-fn open(layout: &Layout, options: Options) -> Result<Ebpf, aya::EbpfError> {
+/// A CPU's number is its lanes' place. More of them may be plugged in later.
+fn lanes() -> anyhow::Result<u32> {
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last: u32 = possible.trim().rsplit(['-', ',']).next().unwrap_or_default().parse()?;
+    Ok((last + 1) * LEVELS)
+}
+
+fn map(ebpf: &mut Ebpf, count: u32, lane_bytes: u64) -> anyhow::Result<Lanes> {
+    let mut array = |name| match ebpf.take_map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => anyhow::bail!("the object has no array {name}"),
+    };
+    let (lanes, records) = (array(name::LANES)?, array(name::RECORDS)?);
+    Ok(Lanes::map(lanes.fd(), records.fd(), count as usize, lane_bytes)?)
+}
+
+fn open(layout: &Layout, lanes: u32, options: Options) -> Result<Ebpf, aya::EbpfError> {
     let level = if options.verbose { u8::MAX } else { 0 };
     let mut ebpf = EbpfLoader::new()
         .override_global(name::LAYOUT, layout.as_bytes(), true)
         .override_global(aya_log::LEVEL, &level, true)
-        .map_max_entries(name::RING, options.ring)
+        .map_max_entries(name::LANES, lanes)
+        .map_max_entries(name::RECORDS, lanes << layout.lane_shift)
         .load(OBJECT)?;
     if options.verbose {
         listen_to_probe(&mut ebpf);
@@ -184,9 +199,9 @@ impl Loaded {
         )
     }
 
-    /// The ring, once.
-    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
-        self.ring.take()
+    /// The lanes and what wakes their reader, once.
+    pub fn take_lanes(&mut self) -> Option<(Lanes, RingBuf<MapData>)> {
+        self.lanes.take()
     }
 
     /// Takes the programs off their hooks. They stay loaded, with their counts.
@@ -194,18 +209,14 @@ impl Loaded {
         self.links.clear();
     }
 
-    /// Records that found no room in the ring so far.
-    pub fn lost(&self) -> u64 {
-        self.lost.get(&0, 0).map(|counts| counts.iter().sum()).unwrap_or(0)
-    }
-
-    /// How many events a program missed because it was running on that CPU already. Of the two for state changes
-    /// one is always free.
-    pub fn recursions(&self) -> u64 {
-        let nested = self.on.contains(&Hook::SetStateNested);
-        let paired = |hook: &Hook| nested && matches!(hook, Hook::SetState | Hook::SetStateNested);
-        let programs = self.on.iter().filter(|hook| !paired(hook));
-        programs.filter_map(|hook| misses(self.ebpf.program(hook.program())?)).sum()
+    /// How many events no program saw because one was running on that CPU already. Of those that the program for
+    /// state changes missed, its second copy has seen nearly all.
+    pub fn recursions(&self, lanes: &Lanes) -> u64 {
+        // What is missed is counted first, so this is read first.
+        let missed = |hook: &Hook| misses(self.ebpf.program(hook.program())?);
+        let programs = self.on.iter().filter(|hook| **hook != Hook::SetStateNested);
+        let missed: u64 = programs.filter_map(missed).sum();
+        missed.saturating_sub(lanes.nested())
     }
 }
 

@@ -92,7 +92,8 @@ fn layout(btf: &Btf<'_>) -> Result<Layout, String> {
     let timer = need("inet_timewait_sock.tw_timer")?;
     Ok(Layout {
         tw_timer_handler: 0,
-        wake_bytes: 0,
+        lane_bytes: 0,
+        lane_shift: 0,
         owned: need("sock.sk_lock.owned")?,
         error: need("sock.sk_err")?,
         socket: need("sock.sk_socket")?,
@@ -106,6 +107,12 @@ fn layout(btf: &Btf<'_>) -> Result<Layout, String> {
         addresses_v6: need("sock_common.skc_v6_daddr").unwrap_or(0),
         ports: need("sock_common.skc_dport")?,
         source_port: need("inet_sock.inet_sport")?,
+        bytes_sent: need("tcp_sock.bytes_sent")?,
+        bytes_received: need("tcp_sock.bytes_received")?,
+        retransmits: need("tcp_sock.total_retrans")?,
+        smoothed_rtt: need("tcp_sock.srtt_us")?,
+        last_sent: need("tcp_sock.lsndtime")?,
+        last_received: need("inet_connection_sock.icsk_ack.lrcvtime")?,
         protocol: need("sock.sk_protocol")?,
         cookie: need("sock_common.skc_cookie")?,
         net: need("sock_common.skc_net")?,

@@ -1,0 +1,146 @@
+//! The way of a record to user space: one lane a CPU, with no lock and nothing that two CPUs write to.
+//!
+//! A lane's writer is alone: programs run with preemption off, and one that runs in an interrupt of another takes
+//! the CPU's second lane. So a record costs its own stores and one for the position. The BPF ring buffer's lock and
+//! shared cache lines cost more than all that a record says.
+
+use crate::{emit::count_lost, socket::layout};
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP},
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::map,
+    maps::{Array, RingBuf},
+};
+use core::{
+    ptr::{addr_of, addr_of_mut},
+    sync::atomic::{Ordering, compiler_fence},
+};
+use twtrace_common::{CHUNK, LEVELS, Lane, writer};
+
+/// The numbers of entries are set at load (`--ring`, and the CPUs there are).
+#[map]
+static LANES: Array<Lane> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+static RECORDS: Array<[u8; CHUNK as usize]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+static DOORBELL: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// The right to write to a lane, until it is released.
+pub struct Writer {
+    lane: *mut Lane,
+    index: u32,
+}
+
+/// Whether the program for state changes is running on this CPU; counted where it is.
+#[inline(always)]
+pub fn is_nested() -> bool {
+    let index = unsafe { bpf_get_smp_processor_id() } * LEVELS;
+    let Some(lane) = LANES.get_ptr_mut(index) else { return false };
+    let nested = unsafe { addr_of!((*lane).writer).read_volatile() } == writer::SET_STATE;
+    if nested {
+        unsafe { (*lane).nested += 1 };
+    }
+    nested
+}
+
+impl Writer {
+    /// The first lane of this CPU that nobody is writing to; `None` where the event is another's.
+    #[inline(always)]
+    pub fn claim(who: u64) -> Option<Self> {
+        let mut index = unsafe { bpf_get_smp_processor_id() } * LEVELS;
+        let mut lane = LANES.get_ptr_mut(index)?;
+        let held = unsafe { addr_of!((*lane).writer).read_volatile() };
+        if held != writer::NONE {
+            if held == writer::SET_STATE && who == writer::SET_STATE {
+                // Before 5.16 a program could run again in an interrupt of itself. Its copy sees to this event.
+                return None;
+            }
+            index += 1;
+            lane = LANES.get_ptr_mut(index)?;
+            if unsafe { addr_of!((*lane).writer).read_volatile() } != writer::NONE {
+                unsafe { (*lane).lost += 1 };
+                return None;
+            }
+        }
+        unsafe { addr_of_mut!((*lane).writer).write_volatile(who) };
+        compiler_fence(Ordering::SeqCst);
+        Some(Self { lane, index })
+    }
+
+    #[inline(always)]
+    pub fn release(self) {
+        compiler_fence(Ordering::SeqCst);
+        unsafe { addr_of_mut!((*self.lane).writer).write_volatile(writer::NONE) };
+    }
+
+    /// Room for a record of up to `SIZE` bytes; `None` where the lane is full, which is counted.
+    #[inline(always)]
+    pub fn room<const SIZE: u64>(&self, ctx: &impl EbpfContext) -> Option<Room> {
+        let ktime = unsafe { bpf_ktime_get_ns() };
+        let mut head = unsafe { addr_of!((*self.lane).head).read_volatile() };
+        let mut used = head % CHUNK;
+        if used == 0 || used > CHUNK - SIZE {
+            if !next_chunk(self.lane, self.index) {
+                count_lost(ctx.as_ptr(), self.lane);
+                return None;
+            }
+            head = unsafe { addr_of!((*self.lane).head).read_volatile() };
+            used = 0;
+        }
+        let chunk = chunk(self.index, head)?;
+        Some(Room { place: unsafe { chunk.byte_add(used as usize) }, ktime, head })
+    }
+
+    /// Shows the reader the record in `room`.
+    #[inline(always)]
+    pub fn publish(&self, room: &Room, length: usize) {
+        compiler_fence(Ordering::SeqCst);
+        unsafe { addr_of_mut!((*self.lane).head).write_volatile(room.head + length as u64) };
+    }
+}
+
+/// A record's place in a lane.
+pub struct Room {
+    pub place: *mut u8,
+    /// The moment of the record.
+    pub ktime: u64,
+    head: u64,
+}
+
+/// The chunk that has this position of a lane.
+#[inline(always)]
+fn chunk(lane: u32, position: u64) -> Option<*mut u8> {
+    let chunks = layout!(lane_bytes) / CHUNK;
+    let index = (u64::from(lane) << layout!(lane_shift)) + (position / CHUNK & (chunks - 1));
+    RECORDS.get_ptr_mut(index as u32).map(<*mut _>::cast)
+}
+
+/// Moves the lane's head to the start of the next chunk; false where the reader has not been there yet.
+///
+/// Out of line: only one record in some fifty comes here.
+#[inline(never)]
+fn next_chunk(lane: *mut Lane, index: u32) -> bool {
+    let head = unsafe { addr_of!((*lane).head).read_volatile() };
+    let tail = unsafe { addr_of!((*lane).tail).read_volatile() };
+    let used = head % CHUNK;
+    let next = (head + CHUNK - 1) & !(CHUNK - 1);
+    if (next + CHUNK).wrapping_sub(tail) > layout!(lane_bytes) {
+        return false;
+    }
+    if used != 0 {
+        // A record's first word is never 0, so this is the end of what is in this chunk.
+        if let Some(chunk) = chunk(index, head) {
+            unsafe { chunk.byte_add((used & (CHUNK - 8)) as usize).cast::<u64>().write_volatile(0) };
+        }
+        compiler_fence(Ordering::SeqCst);
+        unsafe { addr_of_mut!((*lane).head).write_volatile(next) };
+    }
+    let quarter = layout!(lane_bytes) / 4;
+    if next & quarter.wrapping_sub(1) == 0 && next.wrapping_sub(tail) >= quarter {
+        let _ = DOORBELL.output::<u64>(&next, BPF_RB_FORCE_WAKEUP.into());
+    }
+    true
+}
