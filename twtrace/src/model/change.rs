@@ -1,6 +1,7 @@
 //! What the tracker tells the sinks, and what it would like to be told.
 
-use super::{Basis, FourTuple, Ktime, Lifecycle, Process, SocketId, TcpState, observation::Lost};
+use super::{Basis, FourTuple, Ktime, Lifecycle, Process, SocketId, TcpState, observation::Lost, process::Place};
+use std::sync::Arc;
 
 /// What an observation changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Change {
 
 /// A state change as a person should see it: TIME_WAIT and the FIN_WAIT2 of an orphaned socket as what they
 /// are, not as the CLOSE of the full socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// When.
     pub at: Ktime,
@@ -44,6 +45,8 @@ pub struct Shown {
     pub process: Option<Process>,
     /// The connection's owner, where known.
     pub owner: Option<Process>,
+    /// Where that process runs, where known.
+    pub place: Option<Arc<Place>>,
     /// How it is known.
     pub basis: Basis,
 }
@@ -67,9 +70,13 @@ pub enum Question {
         /// Which one.
         netns: Option<u32>,
     },
+    /// Which sockets are there, in every namespace, and who holds them? As it is read at the start of a run.
+    Everything,
     /// Which processes hold the socket with this inode?
     Holder {
         /// Its inode.
         inode: u64,
     },
+    /// Where does it run, and how many descriptors has it?
+    Process(Process),
 }

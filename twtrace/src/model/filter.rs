@@ -28,21 +28,47 @@ pub struct Filter {
     pub family: Option<Family>,
     /// Network namespaces.
     pub netns: Vec<Netns>,
+    /// Cgroups of the owner, with all below them.
+    pub cgroups: Vec<Cgroup>,
 }
 
 impl Filter {
     /// This connection is to be shown.
     pub fn matches(&self, lifecycle: &Lifecycle) -> bool {
         let owner = lifecycle.owner.map(|owner| owner.process);
-        self.matches_all(&lifecycle.tuple, lifecycle.netns, owner.as_ref())
+        self.matches_all(&lifecycle.tuple, lifecycle.netns, owner.as_ref(), lifecycle.cgroup())
     }
 
     /// This transition is to be shown.
     pub fn matches_shown(&self, shown: &Shown) -> bool {
-        self.matches_all(&shown.tuple, shown.netns, shown.owner.as_ref())
+        let cgroup = shown.place.as_ref().and_then(|place| place.cgroup.as_deref());
+        self.matches_all(&shown.tuple, shown.netns, shown.owner.as_ref(), cgroup)
     }
 
-    fn matches_all(&self, tuple: &FourTuple, netns: Option<u32>, owner: Option<&Process>) -> bool {
+    /// Connections of this network namespace can be shown.
+    pub fn wants_netns(&self, netns: u32) -> bool {
+        one_matches(&self.netns, Some(netns), |wanted, netns| wanted.0 == netns)
+    }
+
+    /// Where the owner runs has to be known.
+    pub fn asks_for_cgroup(&self) -> bool {
+        !self.cgroups.is_empty()
+    }
+
+    /// The same without what is asked of the owner.
+    pub fn of_connections(&self) -> Self {
+        let Self { pids, comms, uids, cgroups, .. } = Self::default();
+        Self { pids, comms, uids, cgroups, ..self.clone() }
+    }
+
+    /// What is known of a connection is all that is asked for.
+    pub fn matches_all(
+        &self,
+        tuple: &FourTuple,
+        netns: Option<u32>,
+        owner: Option<&Process>,
+        cgroup: Option<&str>,
+    ) -> bool {
         one_matches(&self.local_ports, Some(tuple.local), |ports, end| ports.contains(end.port))
             && one_matches(&self.remote_ports, Some(tuple.remote), |ports, end| ports.contains(end.port))
             && one_matches(&self.local_addrs, Some(tuple.local), |network, end| network.contains(end))
@@ -52,6 +78,7 @@ impl Filter {
             && one_matches(&self.pids, owner, |&pid, owner| pid == owner.pid)
             && one_matches(&self.uids, owner, |&uid, owner| uid == owner.uid)
             && one_matches(&self.comms, owner, |name, owner| name.is_of(owner))
+            && one_matches(&self.cgroups, cgroup, |wanted, path| wanted.contains(path))
     }
 }
 
@@ -99,6 +126,16 @@ impl Ports {
     }
 }
 
+/// As it is written on a command line.
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
 impl FromStr for Ports {
     type Err = BadWord;
 
@@ -129,6 +166,13 @@ impl Network {
     }
 }
 
+/// As it is written on a command line.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl FromStr for Network {
     type Err = BadWord;
 
@@ -153,6 +197,13 @@ fn unmapped(network: IpNet) -> Option<IpNet> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Netns(u32);
 
+/// As it is written on a command line.
+impl fmt::Display for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl FromStr for Netns {
     type Err = BadWord;
 
@@ -176,6 +227,13 @@ impl Name {
     }
 }
 
+/// As it is written on a command line.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for Name {
     type Err = BadWord;
 
@@ -184,6 +242,40 @@ impl FromStr for Name {
             return Err(BadWord("a process name has at least one character".to_owned()));
         }
         Ok(Self(word.to_owned()))
+    }
+}
+
+/// A cgroup with all below it: its path as in /proc/PID/cgroup, or where it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup(String);
+
+impl Cgroup {
+    /// Where cgroups are mounted, alone and beside the older hierarchies.
+    const MOUNTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+
+    fn contains(&self, path: &str) -> bool {
+        path.strip_prefix(&self.0).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+}
+
+impl fmt::Display for Cgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The root's own path is nothing but its slash.
+        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
+    }
+}
+
+impl FromStr for Cgroup {
+    type Err = BadWord;
+
+    fn from_str(word: &str) -> Result<Self, BadWord> {
+        if !word.starts_with('/') {
+            let rule = "write its path as in /proc/PID/cgroup: /system.slice/nginx.service";
+            return Err(BadWord(format!("{word:?} is no cgroup: {rule}")));
+        }
+        let below = |mount| word.strip_prefix(mount).filter(|path| path.is_empty() || path.starts_with('/'));
+        let path = Self::MOUNTS.into_iter().find_map(below).unwrap_or(word);
+        Ok(Self(path.trim_end_matches('/').to_owned()))
     }
 }
 

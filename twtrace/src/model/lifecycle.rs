@@ -1,6 +1,12 @@
 //! The life of one connection, as one of its ends has it.
 
-use super::{FourTuple, Ktime, Process, TcpState};
+use super::{
+    FourTuple, Ktime, Process, TcpState,
+    observation::{Container, Traffic},
+    process::Place,
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The life of one connection, whole or so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct Lifecycle {
     pub netns: Option<u32>,
     /// The process whose connection it is, where known.
     pub owner: Option<Owner>,
+    /// Where that process runs, where known; shared by all its connections.
+    pub place: Option<Arc<Place>>,
     /// When it began; `None` when that was before tracing.
     pub opened: Option<Ktime>,
     /// When it was wholly over, TIME_WAIT included.
@@ -24,11 +32,13 @@ pub struct Lifecycle {
     /// It was there before tracing began.
     pub preexisting: bool,
     /// The states it was in, in order. The last one is still running while `ended` is `None`.
-    pub spans: Vec<Span>,
+    pub spans: Spans,
     /// Who closed first, where known.
     pub closed_first: Option<Side>,
     /// The process that closed first, where known.
     pub closed_by: Option<Closer>,
+    /// The host of `closed_by`, where that is not the one that this life was seen on.
+    pub closed_on: Option<Arc<str>>,
     /// How it ended, where known.
     pub close: Option<Close>,
     /// The kernel's own name of the reason of a reset.
@@ -37,6 +47,11 @@ pub struct Lifecycle {
     pub time_wait_end: Option<TimeWaitEnd>,
     /// How many times its TIME_WAIT was seen to be started again.
     pub time_wait_restarts: u32,
+    /// Nanoseconds from the last data, either way, to the first step of the closing; where there was none, from the
+    /// handshake. `None` where the socket could not be read.
+    pub idle_before_close: Option<u64>,
+    /// What it carried. `None` where the socket could not be read, or its end was not seen.
+    pub traffic: Option<Traffic>,
     /// The application took it off the accept queue; `None` where that is not known or has no meaning.
     pub accepted: Option<bool>,
     /// How many lost events could have been this connection's.
@@ -44,6 +59,9 @@ pub struct Lifecycle {
     /// A transition did not begin where the one before had ended.
     pub broken: bool,
 }
+
+/// Few lives have more states: all of one is in one place.
+pub type Spans = SmallVec<[Span; 5]>;
 
 /// A state and the time in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,16 +312,20 @@ impl Lifecycle {
             direction: None,
             netns: None,
             owner: None,
+            place: None,
             opened: None,
             ended: None,
             preexisting: false,
-            spans: Vec::new(),
+            spans: Spans::new(),
             closed_first: None,
             closed_by: None,
+            closed_on: None,
             close: None,
             close_reason: None,
             time_wait_end: None,
             time_wait_restarts: 0,
+            idle_before_close: None,
+            traffic: None,
             accepted: None,
             lost_evidence: 0,
             broken: false,
@@ -318,6 +340,16 @@ impl Lifecycle {
     /// The span of a state that it enters once at the most.
     pub fn span(&self, state: TcpState) -> Option<&Span> {
         self.spans.iter().find(|span| span.state == state)
+    }
+
+    /// The cgroup of its owner, where known.
+    pub fn cgroup(&self) -> Option<&str> {
+        self.place.as_ref()?.cgroup.as_deref()
+    }
+
+    /// The container that its owner runs in, where that is known to be one.
+    pub fn container(&self) -> Option<&Container> {
+        self.place.as_ref()?.container.as_ref()
     }
 
     /// Seen from its first to its last transition, with nothing lost between.

@@ -1,10 +1,16 @@
 //! What was observed, by whatever means, with the time at which it was so.
 
+mod readings;
+
+pub use readings::{Container, Counters, Holder, ProcessReading, Row, Runtime, Table};
+
 use super::{Process, TcpState};
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`: the clock of the kernel's events and of TIME_WAIT itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Ktime(pub u64);
 
 impl Ktime {
@@ -108,13 +114,22 @@ pub enum Observation {
     Table(Table),
     /// What /proc said of who holds a socket's file.
     Holder(Holder),
+    /// What /proc said of a process.
+    Process(Box<ProcessReading>),
     /// Events that happened and were not seen.
     Lost(Lost),
+    /// The kernel's own counters: at the start, and again at the end.
+    Counters(Counters),
     /// Time passes.
     Tick(Ktime),
 }
 
 impl Observation {
+    /// It came from the kernel as it happened.
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Transition(_) | Self::Reset(_) | Self::Hold(_) | Self::Timer(_))
+    }
+
     /// When it was so.
     pub fn at(&self) -> Ktime {
         match self {
@@ -126,7 +141,9 @@ impl Observation {
             Self::Table(Table::Row(row)) => row.at,
             Self::Table(Table::Ready { at }) => *at,
             Self::Holder(holder) => holder.at,
+            Self::Process(reading) => reading.at,
             Self::Lost(lost) => lost.at,
+            Self::Counters(counters) => counters.after,
             Self::Tick(at) => *at,
         }
     }
@@ -174,6 +191,23 @@ pub struct SocketSays {
     pub error: u16,
     /// Inode of its file; `None` when it has none.
     pub inode: Option<u64>,
+    /// Nanoseconds since data last went either way, to a jiffy; at the transition that begins the closing alone.
+    pub idle: Option<u64>,
+    /// What it carried; at its last transition alone.
+    pub traffic: Option<Traffic>,
+}
+
+/// What a socket has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of data sent, those sent again included (`tcpi_bytes_sent`).
+    pub bytes_sent: u64,
+    /// Bytes of data received in order (`tcpi_bytes_received`, which counts the FIN, less the FIN).
+    pub bytes_received: u64,
+    /// Segments sent again (`tcpi_total_retrans`).
+    pub retransmits: u32,
+    /// The smoothed round-trip time, in nanoseconds; `None` where none was measured.
+    pub srtt: Option<u64>,
 }
 
 /// A reset.
@@ -255,73 +289,21 @@ pub enum Cause {
     Other,
 }
 
-/// Readings of the socket table of one network namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// A reading of the whole table begins.
-    Begin {
-        /// When.
-        at: Ktime,
-        /// Whose table.
-        netns: u32,
-    },
-    /// A socket is there.
-    Row(Row),
-    /// A socket that was asked for is not there.
-    Absent {
-        /// When.
-        at: Ktime,
-        /// Which one.
-        socket: SocketId,
-    },
-    /// Every socket that was there when tracing began has been given.
-    Ready {
-        /// When.
-        at: Ktime,
-    },
-    /// The reading that began last is complete, or the namespace is gone.
-    End {
-        /// When.
-        at: Ktime,
-        /// Whose table.
-        netns: u32,
-        /// False where the table could not be read to its end: what was not seen may still be there.
-        whole: bool,
-    },
-}
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Connect, Self::Segment, Self::Reset, Self::Abort, Self::Namespace, Self::Other];
 
-/// A socket as the table has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// When it was read.
-    pub at: Ktime,
-    /// Which socket; the table always knows a cookie.
-    pub socket: SocketId,
-    /// Its network namespace.
-    pub netns: u32,
-    /// Its two ends.
-    pub tuple: FourTuple,
-    /// The ends are v4-mapped IPv6 addresses.
-    pub v4_mapped: bool,
-    /// Its state; for a time-wait socket the substate.
-    pub state: TcpState,
-    /// It is a time-wait socket, and its timer runs out in so many nanoseconds (0: any moment now).
-    pub time_wait_left: Option<u64>,
-    /// Inode of its file; `None` when it has none.
-    pub inode: Option<u64>,
-    /// Nanoseconds since the last ACK came in (`tcpi_last_ack_recv`), where it was asked for.
-    pub last_ack: Option<u64>,
-}
-
-/// Who holds the socket with this inode, says /proc.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// When it was read.
-    pub at: Ktime,
-    /// The inode.
-    pub inode: u64,
-    /// The processes with a descriptor of it, oldest first; empty when there is none.
-    pub processes: Vec<Process>,
+    /// As recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Segment => "segment",
+            Self::Reset => "reset",
+            Self::Abort => "abort",
+            Self::Namespace => "namespace",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Events that were not seen.
@@ -344,15 +326,21 @@ pub enum LossPlace {
     Recursion,
     /// A record that makes no sense.
     Decode,
+    /// The recording is damaged there.
+    Recording,
 }
 
 impl LossPlace {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ring, Self::Recursion, Self::Decode, Self::Recording];
+
     /// As printed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
             Self::Recursion => "recursion",
             Self::Decode => "decode",
+            Self::Recording => "recording",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Processes, and names that anybody may have chosen.
 
+use super::observation::Container;
+
 /// A process name as the kernel has it: any bytes at all, so it is escaped wherever it is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Comm([u8; 16]);
@@ -63,4 +65,13 @@ pub struct Process {
     pub started: Option<u64>,
     /// Its name.
     pub comm: Comm,
+}
+
+/// Where a process runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its cgroup's path in the unified hierarchy, or in that of its container where there is none: any text at all.
+    pub cgroup: Option<Box<str>>,
+    /// The container it runs in, as far as the cgroup's path tells.
+    pub container: Option<Container>,
 }

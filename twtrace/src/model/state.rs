@@ -60,6 +60,9 @@ impl TcpState {
     }
 }
 
+/// Nanoseconds of TIME_WAIT (`TCP_TIMEWAIT_LEN`, include/net/tcp.h): fixed when the kernel is compiled.
+pub const TIME_WAIT: u64 = 60_000_000_000;
+
 impl std::fmt::Display for TcpState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())

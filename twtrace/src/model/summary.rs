@@ -1,6 +1,6 @@
 //! What a run comes to, and whether the kernel's own counters agree.
 
-use super::{Close, Lifecycle, LossPlace, Side};
+use super::{Close, Lifecycle, LossPlace, Observation, Side};
 use std::collections::BTreeMap;
 
 /// What a run comes to.
@@ -39,6 +39,14 @@ impl AuditLine {
 }
 
 impl Summary {
+    /// Counts an event, or those that are missing.
+    pub fn take(&mut self, observation: &Observation) {
+        self.events += u64::from(observation.is_event());
+        if let Observation::Lost(lost) = observation {
+            *self.lost.entry(lost.place).or_default() += lost.count;
+        }
+    }
+
     /// Counts a lifecycle that has ended.
     pub fn count(&mut self, lifecycle: &Lifecycle) {
         *self.by_close.entry(lifecycle.close).or_default() += 1;

@@ -4,9 +4,10 @@
 //! level has 64 steps, 8 times coarser than those of the one below (`calc_wheel_index()`, kernel/time/timer.c).
 
 use super::Ktime;
+use serde::{Deserialize, Serialize};
 
 /// The wheel's clock: at `at` it had counted so many jiffies, to a jiffy or two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wheel {
     /// Nanoseconds of a jiffy.
     pub jiffy: u64,

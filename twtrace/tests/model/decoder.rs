@@ -10,11 +10,10 @@ use twtrace::{
         symbols::Symbols,
     },
 };
-use twtrace_common::{Head, kind};
+use twtrace_common::{Addresses, Head, Idle, Task, Traffic, Transition, kind, part};
 
-const KINDS: [(u8, usize); 9] = [
-    (kind::TRANSITION, size_of::<twtrace_common::Transition>()),
-    (kind::DEED, size_of::<twtrace_common::Deed>()),
+const KINDS: [(u8, usize); 8] = [
+    (kind::TRANSITION, size_of::<Transition>()),
     (kind::RESET_RECEIVED, size_of::<twtrace_common::Reset>()),
     (kind::RESET_SENT, size_of::<twtrace_common::Reset>()),
     (kind::ACCEPTED, size_of::<twtrace_common::Hold>()),
@@ -22,6 +21,12 @@ const KINDS: [(u8, usize); 9] = [
     (kind::TIMER_START, size_of::<twtrace_common::Timer>()),
     (kind::TIMER_EXPIRE, size_of::<twtrace_common::Timer>()),
     (kind::TIMER_CANCEL, size_of::<twtrace_common::Cancel>()),
+];
+const PARTS: [(u8, usize); 4] = [
+    (part::V6, size_of::<Addresses>()),
+    (part::TASK, size_of::<Task>()),
+    (part::IDLE, size_of::<Idle>()),
+    (part::TRAFFIC, size_of::<Traffic>()),
 ];
 const KALLSYMS: &str = "1000 T tw_timer_handler\n2000 T inet_twsk_deschedule_put\n3000 T tcp_v4_rcv\n4000 T end\n";
 
@@ -42,7 +47,13 @@ fn decoder() -> Decoder {
 /// A record of a known kind, right in its length and its states, and with anything else in it.
 fn record() -> impl Strategy<Value = Vec<u8>> {
     let body = vec(any::<u8>(), 208);
-    (select(KINDS.to_vec()), body, 1u8..13, 1u8..13).prop_map(|((kind, length), mut bytes, from, to)| {
+    let parts = 0..=part::ALL;
+    (select(KINDS.to_vec()), parts, body, 1u8..13, 1u8..13).prop_map(|((kind, length), parts, mut bytes, from, to)| {
+        let mut length = length;
+        if kind == kind::TRANSITION {
+            bytes[std::mem::offset_of!(Transition, parts)] = parts;
+            length += PARTS.iter().filter(|(bit, _)| parts & bit != 0).map(|(_, length)| length).sum::<usize>();
+        }
         bytes.truncate(length);
         bytes[std::mem::offset_of!(Head, kind)] = kind;
         bytes[std::mem::offset_of!(Head, old_state)] = from;
@@ -119,7 +130,7 @@ fn at_an_odd_address() {
 /// What makes no sense in a record of the right length is that record's loss alone.
 #[test]
 fn a_state_that_no_kernel_has() {
-    let mut bytes = vec![0; size_of::<twtrace_common::Transition>()];
+    let mut bytes = vec![0; size_of::<Transition>()];
     bytes[std::mem::offset_of!(Head, kind)] = kind::TRANSITION;
     bytes[std::mem::offset_of!(Head, old_state)] = 13;
     bytes[std::mem::offset_of!(Head, new_state)] = TcpState::Close as u8;

@@ -5,10 +5,11 @@ use crate::{
     verdict::Tier,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 use twtrace::model::{
-    Change, FourTuple, Ktime, Lifecycle, LossPlace, Observation, SocketId, TcpState, Tracker,
-    observation::{Lost, Row, Table},
+    Change, Endpoint, FourTuple, Ktime, Lifecycle, LossPlace, Observation, SocketId, TcpState, Tracker, Transition,
+    observation::{Lost, Row, SocketSays, Table},
+    tracker::Means,
 };
 
 /// Longer than a connection that is over is kept, and than anything that is looked at again.
@@ -31,6 +32,7 @@ fn run(tier: Tier, observations: &[Observation]) -> Told {
         tracker.handle(observation);
         take(&mut tracker, &mut told);
     }
+    assert!(tracker.glances().all(|glance| glance.life.state().is_some()), "followed, and in no state");
     let end = end_of(observations);
     tracker.handle(&Observation::Tick(end));
     tracker.finish(end);
@@ -56,6 +58,54 @@ fn take(tracker: &mut Tracker, told: &mut Told) {
             Change::Transition(_) | Change::Lost(_) => {}
         }
     }
+}
+
+/// Every change, in order, with ticks between the observations; the questions are taken after each, or never.
+fn changes(tier: Tier, observations: &[Observation], asked: bool) -> Vec<Change> {
+    let mut tracker = Tracker::new(Means { show_transitions: true, ..tier.means() });
+    tracker.handle(&Observation::Table(Table::Ready { at: Ktime(0) }));
+    let mut changes = Vec::new();
+    for observation in observations {
+        for observation in [&Observation::Tick(observation.at()), observation] {
+            tracker.handle(observation);
+            while asked && tracker.poll_question().is_some() {}
+            changes.extend(std::iter::from_fn(|| tracker.poll()));
+        }
+    }
+    let end = end_of(observations);
+    tracker.handle(&Observation::Tick(end));
+    if asked {
+        tracker.ask_once_more();
+    }
+    tracker.finish(end);
+    changes.extend(std::iter::from_fn(|| tracker.poll()));
+    changes
+}
+
+/// A connection that has closed first, in one moment with all the others like it, and of which only the table knows
+/// what has become.
+fn doubtful(number: u64, full: bool) -> [Observation; 2] {
+    let end = |address, port| Endpoint { ip: Ipv4Addr::new(10, 0, 1, address).into(), port };
+    let tuple = FourTuple { local: end(1, 40_000 + u16::try_from(number).unwrap()), remote: end(2, 80) };
+    let goes = |at, from, to| {
+        Observation::Transition(Transition {
+            at: Ktime(at),
+            socket: SocketId::Cookie(number),
+            address: 0x1000 * number,
+            netns: Some(1),
+            tuple,
+            v4_mapped: false,
+            from,
+            to,
+            socket_says: Some(SocketSays { dead: true, full, ..SocketSays::default() }),
+            task: None,
+            kernel_thread: false,
+        })
+    };
+    [
+        goes(2_000_000_000, TcpState::FinWait1, TcpState::FinWait2),
+        goes(2_000_000_000, TcpState::FinWait2, TcpState::Close),
+    ]
 }
 
 fn end_of(observations: &[Observation]) -> Ktime {
@@ -215,6 +265,21 @@ proptest! {
         each_ends_once(&run(tier, &observations));
     }
 
+    /// A recording holds what was observed and not what was asked: whether anybody takes the questions, and when, is
+    /// all one to what is said.
+    #[test]
+    fn questions_change_nothing(
+        lives in lives(), tier in tiers(), strays in vec(stray(), 0..60), crowd in 0u64..1_500, full in any::<bool>(),
+    ) {
+        let mut observations = merged(&lives);
+        observations.extend(strays);
+        // More at once than may be asked for, each in doubt.
+        observations.extend((0..crowd).flat_map(|number| doubtful(1_000 + number, full)));
+        observations.sort_by_key(Observation::at);
+        let observations = seen_with(tier, &observations);
+        prop_assert_eq!(changes(tier, &observations, true), changes(tier, &observations, false));
+    }
+
     /// When all is over and time has passed, nothing is kept.
     #[test]
     fn nothing_is_kept(lives in lives(), tier in prop_oneof![Just(Tier::Exact), Just(Tier::Bare)]) {
@@ -301,8 +366,7 @@ fn stray() -> impl Strategy<Value = Observation> {
     let row =
         (at(), socket(), 1u64..8, state, proptest::option::of(0u64..61_000_000_000), proptest::option::of(1u64..9));
     let row = row.prop_map(|(at, socket, number, state, time_wait_left, inode)| {
-        let end =
-            |address, port| twtrace::model::Endpoint { ip: std::net::Ipv4Addr::new(10, 0, 0, address).into(), port };
+        let end = |address, port| Endpoint { ip: Ipv4Addr::new(10, 0, 0, address).into(), port };
         let port = 40_000 + u16::try_from(number).unwrap();
         let tuple = FourTuple { local: end(1, port), remote: end(2, 80) };
         let row = Row { at, socket, netns: 1, tuple, v4_mapped: false, state, time_wait_left, inode, last_ack: None };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Basis, Comm, Ktime, Owner, OwnerBasis, TcpState};
+use crate::model::{Basis, Comm, Ktime, Owner, OwnerBasis, TcpState, process::Place};
 
 fn filter(build: impl FnOnce(&mut Filter)) -> Filter {
     let mut filter = Filter::default();
@@ -43,6 +43,7 @@ fn shown(life: &Lifecycle) -> Shown {
         lasted: None,
         process: None,
         owner: life.owner.map(|owner| owner.process),
+        place: life.place.clone(),
         basis: Basis::Observed,
     }
 }
@@ -136,4 +137,30 @@ fn bad_words_are_named_with_the_rule() {
         assert_eq!(error::<Netns>(bad), format!("{bad:?} is no network namespace: {rule}"));
     }
     assert_eq!(error::<Name>(""), "a process name has at least one character");
+}
+
+#[test]
+fn a_cgroup_has_all_below_it() {
+    let mut life = life("10.0.0.1:80", "10.0.0.2:40000", Some(nginx()));
+    check(&filter(|f| f.cgroups = vec![word("/")]), &life, false);
+    let place = Place { cgroup: Some("/system.slice/nginx.service/worker".into()), container: None };
+    life.place = Some(place.into());
+    let cases = [
+        ("/system.slice/nginx.service/worker", true),
+        ("/system.slice/nginx.service", true),
+        ("/system.slice/", true),
+        ("/", true),
+        ("/sys/fs/cgroup", true),
+        ("/sys/fs/cgroup/system.slice/nginx.service", true),
+        ("/sys/fs/cgroup/unified/system.slice", true),
+        ("/system.slice/nginx", false),
+        ("/nginx.service", false),
+        ("/system.slice/nginx.service/worker/one", false),
+        ("/sys/fs/cgroups", false),
+    ];
+    for (path, matches) in cases {
+        check(&filter(|f| f.cgroups = vec![word(path)]), &life, matches);
+    }
+    check(&filter(|f| f.cgroups = vec![word("/user.slice"), word("/system.slice")]), &life, true);
+    assert!(error::<Cgroup>("system.slice").contains("write its path as in /proc/PID/cgroup"));
 }

@@ -5,7 +5,7 @@ use super::{
         Basis, Close, Closer, Confidence, Owner, OwnerBasis, Process, Side, TcpState, Transition,
         observation::{Reset, SocketSays},
     },
-    Phase, Tracker,
+    Key, Phase, Tracker,
 };
 use TcpState::{Closing, FinWait1, FinWait2, LastAck, SynRecv, SynSent};
 
@@ -36,26 +36,26 @@ enum Verdict {
 }
 
 impl Tracker {
-    pub(super) fn closing(&mut self, t: &Transition, by: Option<Process>) {
+    pub(super) fn closing(&mut self, key: Key, t: &Transition, by: Option<Process>) {
         if t.from == SynSent && t.tuple.local.port != 0 {
-            self.settle_tuple(t);
+            self.settle_tuple(key, t);
         }
-        match self.judge(t, by) {
-            Verdict::TimeWait => self.enter_time_wait(t),
-            Verdict::Orphan => self.orphan(t),
-            Verdict::AskTable => self.unsettled(t),
+        match self.judge(key, t, by) {
+            Verdict::TimeWait => self.enter_time_wait(key, t),
+            Verdict::Orphan => self.orphan(key, t),
+            Verdict::AskTable => self.unsettled(key, t),
             Verdict::Over(close, side, closer) => {
-                let opened = self.connections.get(&t.socket).and_then(|c| c.life.opened);
+                let opened = self.connections.get(key).and_then(|c| c.life.opened);
                 if let (Some(Close::NoPort), Some(opened)) = (close, opened) {
                     // tcp_connect() counts, and was not reached.
                     self.seen_at(opened, t.netns).active_opens -= 1;
                 }
-                let Some(connection) = self.connections.get_mut(&t.socket) else { return };
+                let Some(connection) = self.connections.get_mut(key) else { return };
                 connection.life.close = close;
                 if let Some(side) = side {
                     connection.closed_first(side, closer);
                 }
-                if let Some((at, reason)) = connection.reset_sent
+                if let Some((at, reason)) = connection.reset_sent.as_deref().copied()
                     && t.at.since(at) < RESET_WINDOW
                 {
                     connection.life.close_reason = reason;
@@ -63,12 +63,13 @@ impl Tracker {
                 let local_abort = matches!(close, Some(Close::ResetSent | Close::Abandoned));
                 if let (Some(process), true) = (by, local_abort) {
                     connection.own(Owner { process, basis: OwnerBasis::Close });
+                    self.processes.meet(process);
                 }
                 let shown = connection.enter(TcpState::Close, Some(t.at), Basis::Observed, by);
                 self.show(shown);
-                self.over(t.socket, t.at);
+                self.over(key, t.at);
                 if t.from == LastAck && t.socket_says.is_some_and(|says| says.error == 0) {
-                    self.peer_has_acknowledged(t);
+                    self.peer_has_acknowledged(key, t);
                 }
             }
         }
@@ -76,7 +77,7 @@ impl Tracker {
 
     /// The table of KERNEL facts: tcp_fin() sets SOCK_DONE before tcp_time_wait(), sk_err is set before
     /// tcp_done(), and a socket in FIN_WAIT2 cannot have seen a FIN before.
-    fn judge(&self, t: &Transition, by: Option<Process>) -> Verdict {
+    fn judge(&self, key: Key, t: &Transition, by: Option<Process>) -> Verdict {
         let Some(says) = t.socket_says else { return self.judge_blindly(t) };
         match (t.from, says.error) {
             (SynSent, error) => Verdict::Over(never_established(t, error), Some(Side::Neither), None),
@@ -87,7 +88,7 @@ impl Tracker {
                 let close = aborted(error).unwrap_or(Close::ResetSent);
                 Verdict::Over(Some(close), Some(Side::Neither), None)
             }
-            (_, 0) => Verdict::Over(Some(Close::ResetSent), Some(Side::Local), self.aborter(t, says, by)),
+            (_, 0) => Verdict::Over(Some(Close::ResetSent), Some(Side::Local), self.aborter(key, t, says, by)),
             (_, error) => self.judge_error(t, error, by),
         }
     }
@@ -105,9 +106,9 @@ impl Tracker {
 
     /// Who aborted: the process at work on the socket or, where nobody is, the one that has just closed the
     /// listener over it (inet_csk_listen_stop()).
-    fn aborter(&self, t: &Transition, says: SocketSays, by: Option<Process>) -> Option<Closer> {
+    fn aborter(&self, key: Key, t: &Transition, says: SocketSays, by: Option<Process>) -> Option<Closer> {
         if says.owned {
-            return self.local_closer(t.socket, by);
+            return self.local_closer(key, by);
         }
         let process = self.listeners.closer(t.netns, t.tuple.local.port, t.at)?;
         Some(Closer { process, confidence: Confidence::Likely })
@@ -128,11 +129,9 @@ impl Tracker {
     }
 
     pub(super) fn reset(&mut self, reset: &Reset) {
-        let socket = match self.remnants.get(&reset.address) {
-            Some(remnant) if !self.connections.contains_key(&reset.socket) => *remnant,
-            _ => reset.socket,
-        };
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        let remnant = || self.connections.find(*self.remnants.get(&reset.address)?);
+        let Some(key) = self.connections.find(reset.socket).or_else(remnant) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         connection.last_seen = reset.at;
         if !reset.sent {
             // sk_err says the same at the state change.
@@ -140,7 +139,7 @@ impl Tracker {
         }
         match connection.phase {
             // ss -K and keepalive send theirs before the state change.
-            Phase::Full => connection.reset_sent = Some((reset.at, reset.reason)),
+            Phase::Full => connection.reset_sent = Some(Box::new((reset.at, reset.reason))),
             Phase::Over => {
                 let near = connection.life.ended.is_some_and(|end| reset.at.since(end) < RESET_WINDOW);
                 if near {
@@ -164,7 +163,7 @@ impl Tracker {
                     self.seen_at(at, netns).time_waits -= 1;
                 }
                 self.show(shown);
-                self.over(socket, reset.at);
+                self.over(key, reset.at);
             }
             // One in TIME_WAIT answers with an ACK.
             Phase::TimeWait => {}

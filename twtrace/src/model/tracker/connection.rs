@@ -1,6 +1,7 @@
 //! A connection while it is followed: its life so far, and what is needed to judge what comes.
 
-use super::super::{Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Shown, Side, Span, TcpState};
+use super::super::{Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Shown, Side, SocketId, Span, TcpState};
+use std::num::NonZeroU64;
 
 /// What stands behind a connection now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,41 @@ impl Phase {
     }
 }
 
+/// When something was, if it was and that is known: in half the room of an `Option`, as there may be a million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(Ktime);
+
+impl Moment {
+    pub(super) const UNKNOWN: Self = Self(Ktime(u64::MAX));
+
+    pub(super) fn get(self) -> Option<Ktime> {
+        (self != Self::UNKNOWN).then_some(self.0)
+    }
+}
+
+impl From<Ktime> for Moment {
+    fn from(at: Ktime) -> Self {
+        Self(at)
+    }
+}
+
+impl From<Option<Ktime>> for Moment {
+    fn from(at: Option<Ktime>) -> Self {
+        at.map_or(Self::UNKNOWN, Self)
+    }
+}
+
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Connection {
+    /// The name by which observations know it.
+    pub(super) socket: SocketId,
     pub(super) life: Lifecycle,
     pub(super) phase: Phase,
     /// An event, and not the table alone, has told of it.
     pub(super) vouched: bool,
     pub(super) announced: bool,
-    pub(super) inode: Option<u64>,
+    pub(super) inode: Option<NonZeroU64>,
     /// `connect` found a local port chosen already, by `bind` or by the connection before.
     pub(super) port_chosen: bool,
     /// Events lost before it began.
@@ -42,22 +69,22 @@ pub(super) struct Connection {
     /// When the full socket gave way to a time-wait socket, if it did.
     pub(super) left_full: Ktime,
     /// When its TIME_WAIT was last started, where known: later than its first start if started again.
-    pub(super) armed: Option<Ktime>,
+    pub(super) armed: Moment,
     /// The timer of its time-wait socket was seen to start.
     pub(super) timer_seen: bool,
     /// The table of time-wait sockets was full when it wanted one.
     pub(super) overflow_likely: bool,
     /// A reset was traced before the state change that it explains, at this moment.
-    pub(super) reset_sent: Option<(Ktime, Option<&'static str>)>,
+    pub(super) reset_sent: Option<Box<(Ktime, Option<&'static str>)>>,
     /// The table no longer had it at this moment.
-    pub(super) missing: Option<Ktime>,
+    pub(super) missing: Moment,
 }
 
 impl Connection {
-    pub(super) fn new(id: u64, tuple: FourTuple, at: Ktime, lost_before: u64) -> Self {
+    pub(super) fn new(id: u64, socket: SocketId, tuple: FourTuple, at: Ktime, lost_before: u64) -> Self {
         Self {
-            // Few have more states.
-            life: Lifecycle { spans: Vec::with_capacity(6), ..Lifecycle::new(id, tuple) },
+            socket,
+            life: Lifecycle::new(id, tuple),
             phase: Phase::Full,
             vouched: true,
             left_full: at,
@@ -66,11 +93,11 @@ impl Connection {
             port_chosen: false,
             lost_before,
             last_seen: at,
-            armed: None,
+            armed: Moment::UNKNOWN,
             timer_seen: false,
             overflow_likely: false,
             reset_sent: None,
-            missing: None,
+            missing: Moment::UNKNOWN,
         }
     }
 
@@ -107,8 +134,26 @@ impl Connection {
             lasted,
             process,
             owner: self.life.owner.map(|owner| owner.process),
+            place: None,
             basis,
         })
+    }
+
+    /// When it entered the state that it is in, where that is known.
+    pub(super) fn entered(&self) -> Option<Ktime> {
+        self.life.spans.last()?.entered
+    }
+
+    /// That moment is known from something better now.
+    pub(super) fn confirm(&mut self, basis: Basis) {
+        if let Some(span) = self.life.spans.last_mut() {
+            span.basis = span.basis.min(basis);
+        }
+    }
+
+    /// Its life so far, with what may be missing in it.
+    pub(super) fn told(&self, lost: u64) -> Lifecycle {
+        Lifecycle { lost_evidence: lost - self.lost_before, ..self.life.clone() }
     }
 
     /// Takes the better of two owners.

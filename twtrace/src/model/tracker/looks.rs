@@ -1,8 +1,8 @@
 //! Looking again: at what was planned, and what the table's answer leads to when it has nothing.
 
 use super::{
-    super::{Basis, Ktime, Question, SocketId, TcpState, TimeWaitEnd, Transition},
-    Phase, Plan, Purpose, Tracker,
+    super::{Basis, Ktime, Question, TcpState, TimeWaitEnd, Transition},
+    Key, Moment, Phase, Plan, Purpose, Tracker,
     time_wait::TIME_WAIT,
 };
 
@@ -17,8 +17,8 @@ pub(super) const GONE: u64 = 300_000_000;
 impl Tracker {
     /// The other end of this connection has just sent its FIN: if it is ours and waits for it, it has it now.
     pub(super) fn peer_has_closed(&mut self, t: &Transition) {
-        let Some(peer) = self.tuples.find_anywhere(t.netns, t.tuple.reversed()) else { return };
-        let Some(connection) = self.connections.get(&peer) else { return };
+        let Some(peer) = self.connections.with_tuple_anywhere(t.netns, t.tuple.reversed()) else { return };
+        let Some(connection) = self.connections.get(peer) else { return };
         // A FIN that closes within milliseconds is caught by the look that is planned already.
         if connection.phase == Phase::Orphan && t.at.since(connection.last_seen) > LOOKS[0] {
             self.plan(peer, t.at.after(LOOKS[0]), Purpose::Look(LOOKS.len() as u8 - 1));
@@ -26,23 +26,20 @@ impl Tracker {
     }
 
     pub(super) fn carry_out(&mut self, plan: Plan) {
-        let Some(connection) = self.connections.get(&plan.socket) else { return };
-        if connection.life.id != plan.id {
-            return;
-        }
+        let Some(connection) = self.connections.get(plan.key) else { return };
         match (plan.purpose, connection.phase) {
-            (Purpose::Conclude, _) => self.conclude(plan.socket),
-            (Purpose::Owner, Phase::Full) => self.seek_owner(plan.socket),
+            (Purpose::Conclude, _) => self.conclude(plan.key),
+            (Purpose::Owner, Phase::Full) => self.seek_owner(plan.key),
             (Purpose::Look(look), Phase::Orphan | Phase::Unsettled) => {
-                self.ask_for_socket(plan.socket);
+                self.ask_for_socket(plan.key);
                 let next = look + 1;
                 if let (Some(&wait), true) = (LOOKS.get(usize::from(next)), self.means.table) {
-                    self.plan(plan.socket, self.now.after(wait), Purpose::Look(next));
+                    self.plan(plan.key, self.now.after(wait), Purpose::Look(next));
                 }
             }
             (Purpose::End, Phase::TimeWait) if !self.means.timer_ends => {
                 // It may have been started again since.
-                let up = connection.armed.map_or(plan.due, |armed| armed.after(TIME_WAIT));
+                let up = connection.armed.get().map_or(plan.due, |armed| armed.after(TIME_WAIT));
                 self.look_for_end(plan, up);
             }
             _ => {}
@@ -51,75 +48,75 @@ impl Tracker {
 
     fn look_for_end(&mut self, plan: Plan, up: Ktime) {
         if up > self.now {
-            self.plan(plan.socket, up, Purpose::End);
+            self.plan(plan.key, up, Purpose::End);
         } else if self.means.table {
-            self.ask_for_socket(plan.socket);
-            let next = self.runs_out(plan.socket).map_or(Ktime(0), |end| end.after(LOOKS[0]));
-            self.plan(plan.socket, self.now.after(END_LOOK).max(next), Purpose::End);
+            self.ask_for_socket(plan.key);
+            let next = self.runs_out(plan.key).map_or(Ktime(0), |end| end.after(LOOKS[0]));
+            self.plan(plan.key, self.now.after(END_LOOK).max(next), Purpose::End);
         } else {
-            self.end_time_wait(plan.socket, Some(up), Some(TimeWaitEnd::Expired), Basis::Inferred);
+            self.end_time_wait(plan.key, Some(up), Some(TimeWaitEnd::Expired), Basis::Inferred);
         }
     }
 
     /// When the timer of a TIME_WAIT, which was there when it was seen last, runs out.
-    fn runs_out(&self, socket: SocketId) -> Option<Ktime> {
-        let connection = self.connections.get(&socket)?;
-        Some(self.means.wheel?.runs_out(connection.armed?, TIME_WAIT, connection.last_seen))
+    fn runs_out(&self, key: Key) -> Option<Ktime> {
+        let connection = self.connections.get(key)?;
+        Some(self.means.wheel?.runs_out(connection.armed.get()?, TIME_WAIT, connection.last_seen))
     }
 
     /// The table does not have it. Events may still be under way that say why.
-    pub(super) fn absent(&mut self, socket: SocketId, at: Ktime) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
-        if connection.phase != Phase::Over && connection.missing.is_none() {
-            connection.missing = Some(at);
-            self.plan(socket, at.after(GONE), Purpose::Conclude);
+    pub(super) fn absent(&mut self, key: Key, at: Ktime) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.phase != Phase::Over && connection.missing.get().is_none() {
+            connection.missing = at.into();
+            self.plan(key, at.after(GONE), Purpose::Conclude);
         }
     }
 
-    pub(super) fn conclude(&mut self, socket: SocketId) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
-        let Some(at) = connection.missing else { return };
+    pub(super) fn conclude(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(at) = connection.missing.get() else { return };
         if connection.last_seen > at {
-            connection.missing = None;
+            connection.missing = Moment::UNKNOWN;
             return;
         }
-        let up = connection.armed.is_some_and(|armed| at.since(armed) >= TIME_WAIT);
+        let up = connection.armed.get().is_some_and(|armed| at.since(armed) >= TIME_WAIT);
         match connection.phase {
             Phase::Over => {}
             _ if connection.overflow_likely => {
                 let told = if self.means.timer_starts { Basis::Hook } else { Basis::SockDiag };
                 let asked = connection.last_seen;
-                self.overflow(socket, asked, told);
+                self.overflow(key, asked, told);
             }
             Phase::TimeWait if up && !self.means.timer_ends => {
                 // With many to look for, the look that found it gone may have come late; the wheel did not.
-                let ended = self.runs_out(socket).map_or(at, |end| end.min(at));
-                self.end_time_wait(socket, Some(ended), Some(TimeWaitEnd::Expired), Basis::SockDiag);
+                let ended = self.runs_out(key).map_or(at, |end| end.min(at));
+                self.end_time_wait(key, Some(ended), Some(TimeWaitEnd::Expired), Basis::SockDiag);
             }
-            Phase::TimeWait => self.end_time_wait(socket, None, None, Basis::SockDiag),
+            Phase::TimeWait => self.end_time_wait(key, None, None, Basis::SockDiag),
             // Nothing is left: an abort, or no room. Or something that went before anybody looked, so how long
             // its last state lasted is not known.
             Phase::Unsettled => {
                 let ended = connection.left_full;
                 connection.enter(TcpState::Close, None, Basis::SockDiag, None);
-                self.over(socket, ended);
+                self.over(key, ended);
             }
             Phase::Orphan | Phase::Full => {
                 connection.life.broken |= connection.phase == Phase::Full;
                 connection.enter(TcpState::Close, None, Basis::SockDiag, None);
-                self.over(socket, at);
+                self.over(key, at);
             }
         }
     }
 
-    pub(super) fn ask_for_socket(&mut self, socket: SocketId) {
+    pub(super) fn ask_for_socket(&mut self, key: Key) {
         if !self.means.table {
             return;
         }
-        let Some(connection) = self.connections.get(&socket) else { return };
+        let Some(connection) = self.connections.get(key) else { return };
         let life = &connection.life;
-        self.questions.push_back(Question::Socket {
-            socket,
+        self.ask(Question::Socket {
+            socket: connection.socket,
             netns: life.netns,
             tuple: life.tuple,
             v4_mapped: life.v4_mapped,

@@ -7,22 +7,28 @@
 
 mod closing;
 mod connection;
-mod index;
+mod connections;
 mod looks;
 mod owners;
 mod plans;
+mod processes;
 mod table;
 mod time_wait;
 mod transition;
 
 use super::wheel::Wheel;
-use super::{Change, FourTuple, Ktime, Lifecycle, Observation, Question, Shown, SocketId, observation::Lost};
-use connection::{Connection, Phase};
+use super::{
+    Change, Ktime, Lifecycle, Observation, Process, Question, Shown, SocketId, TcpState, observation::Lost,
+    process::Place,
+};
+use connection::{Connection, Moment, Phase};
+use connections::{Connections, Key};
 use hashbrown::{HashMap, HashSet};
-use index::Tuples;
 use owners::Listeners;
 use plans::{Plan, Plans, Purpose};
-use std::collections::VecDeque;
+use processes::Processes;
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, sync::Arc};
 
 /// How long a connection that is over is kept for what may still be said of it: the reset that
 /// `tcp_send_active_reset()` traces after the state change, the other end's own end, and losses.
@@ -30,11 +36,11 @@ const SETTLE: u64 = 150_000_000;
 /// How long the whole table may go unread while time-wait sockets are about. Each of them lasts 60 s unless it
 /// is ended early, so each is seen at least twice.
 const TABLE_PERIOD: u64 = 25_000_000_000;
-/// Questions that may wait for an answer to be asked; what is planned beyond that waits for the next tick.
+/// Questions from one tick to the next; what is planned beyond that waits for its turn.
 const QUESTIONS_PER_TICK: usize = 500;
 
 /// What a run can observe besides transitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Means {
     /// The end of each time-wait timer is seen.
     pub timer_ends: bool,
@@ -68,14 +74,28 @@ pub struct Seen {
     pub slack: u64,
 }
 
+/// A connection at a glance.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'a> {
+    /// Its socket.
+    pub socket: SocketId,
+    /// The state it is in.
+    pub state: TcpState,
+    /// When it entered it, where known.
+    pub since: Option<Ktime>,
+    /// Its life as it is kept: without what may be missing in it, and where its owner runs.
+    pub life: &'a Lifecycle,
+}
+
+/// From and until.
+type Window = (Ktime, Ktime);
+
 /// See the module.
 #[derive(Debug)]
 pub struct Tracker {
     means: Means,
     next_id: u64,
-    /// Boxed, so that the table stays small and grows at little cost.
-    connections: HashMap<SocketId, Box<Connection>>,
-    tuples: Tuples,
+    connections: Connections,
     /// `LISTEN -> SYN_RECV` by the child's address: its cookie and tuple mean nothing before the next event.
     births: HashMap<u64, Ktime>,
     /// Time-wait sockets by the address of the full socket that they came from, until the next is there.
@@ -84,8 +104,9 @@ pub struct Tracker {
     /// Inodes whose holder was asked for, or would be good to know.
     inodes: HashMap<u64, SocketId>,
     /// Connections that are over, by the moment at which they were.
-    over: VecDeque<(Ktime, SocketId, u64)>,
+    over: VecDeque<(Ktime, Key)>,
     plans: Plans,
+    processes: Processes,
     readings: HashMap<u32, table::Reading>,
     /// Sockets that went while a reading of the table was under way: a row read before that may come after.
     gone: HashSet<SocketId>,
@@ -98,12 +119,14 @@ pub struct Tracker {
     seen: HashMap<u32, Seen>,
     /// What happened before the audit began, which nobody asks for.
     unaudited: Seen,
-    audit_from: (Ktime, Ktime),
-    audit_until: (Ktime, Ktime),
+    /// When the kernel's counters were read first, and when again.
+    audit: (Option<Window>, Option<Window>),
     lost: u64,
     now: Ktime,
     changes: VecDeque<Change>,
     questions: VecDeque<Question>,
+    /// How many there have been since the last tick, whether or not anybody has taken them.
+    asked: usize,
 }
 
 impl Tracker {
@@ -113,14 +136,14 @@ impl Tracker {
         Self {
             means,
             next_id: 1,
-            connections: HashMap::new(),
-            tuples: Tuples::default(),
+            connections: Connections::default(),
             births: HashMap::new(),
             remnants: HashMap::new(),
             listeners: Listeners::default(),
             inodes: HashMap::new(),
             over: VecDeque::new(),
             plans: Plans::default(),
+            processes: Processes::default(),
             readings: HashMap::new(),
             gone: HashSet::new(),
             outstanding: usize::from(means.table),
@@ -128,12 +151,12 @@ impl Tracker {
             namespaces: HashMap::new(),
             seen: HashMap::new(),
             unaudited: Seen::default(),
-            audit_from: (Ktime(0), Ktime(0)),
-            audit_until: (Ktime(u64::MAX), Ktime(u64::MAX)),
+            audit: (None, None),
             lost: 0,
             now: Ktime(0),
             changes: VecDeque::new(),
             questions: VecDeque::new(),
+            asked: 0,
         }
     }
 
@@ -147,6 +170,8 @@ impl Tracker {
             Observation::Table(table) => self.table(table),
             Observation::Holder(holder) => self.holder(holder),
             Observation::Lost(lost) => self.lose(*lost),
+            Observation::Process(reading) => self.processes.read(reading),
+            Observation::Counters(counters) => self.count_between((counters.before, counters.after)),
             Observation::Tick(at) => self.tick(*at),
         }
     }
@@ -161,40 +186,57 @@ impl Tracker {
         self.questions.pop_front()
     }
 
-    /// The kernel's counters were read within this window: counts begin with it.
-    pub fn audit_from(&mut self, window: (Ktime, Ktime)) {
-        self.audit_from = window;
-    }
-
-    /// They were read again: counts end with it.
-    pub fn audit_until(&mut self, window: (Ktime, Ktime)) {
-        self.audit_until = window;
-    }
-
     /// What was seen in a namespace, for the audit.
     pub fn seen(&self, netns: u32) -> Seen {
         self.seen.get(&netns).copied().unwrap_or_default()
     }
 
-    /// The lives that are not wholly over.
-    pub fn live(&self) -> impl Iterator<Item = &Lifecycle> {
-        self.connections.values().filter(|c| c.phase != Phase::Over).map(|c| &c.life)
+    /// The lives that are not wholly over, as they would be given out now.
+    pub fn live(&self) -> impl Iterator<Item = Lifecycle> {
+        self.connections.iter().filter(|(_, c)| c.phase != Phase::Over).map(|(_, c)| self.tell(c))
+    }
+
+    /// Where a process runs that owns a connection, where that is known.
+    pub fn place(&self, process: &Process) -> Option<&Arc<Place>> {
+        self.processes.place(process)
+    }
+
+    /// The same at a glance, which makes no life of each.
+    pub fn glances(&self) -> impl Iterator<Item = Glance<'_>> {
+        let live = self.connections.iter().filter(|(_, c)| c.phase != Phase::Over);
+        live.map(|(_, c)| Glance { socket: c.socket, state: c.state(), since: c.entered(), life: &c.life })
+    }
+
+    /// The life of this socket so far, if it is followed.
+    pub fn life(&self, socket: SocketId) -> Option<Lifecycle> {
+        self.connections.get(self.connections.find(socket)?).map(|c| self.tell(c))
+    }
+
+    /// The other end of a connection, where it is on this host and followed.
+    pub fn other_end(&self, life: &Lifecycle) -> Option<Lifecycle> {
+        let key = self.connections.with_tuple_anywhere(life.netns, life.tuple.reversed())?;
+        self.connections.get(key).map(|c| self.tell(c))
     }
 
     /// Entries that it keeps for connections, those that are over included: what would grow if one were forgotten.
     pub fn kept(&self) -> usize {
-        let by_socket = self.connections.len() + self.tuples.len() + self.inodes.len() + self.gone.len();
+        let by_socket = self.connections.kept() + self.inodes.len() + self.gone.len();
         let by_address = self.births.len() + self.remnants.len();
         by_socket + by_address + self.over.len() + self.plans.len() + self.readings.len()
+    }
+
+    /// Processes that it keeps something of; those that own no connection are forgotten from time to time.
+    pub fn kept_processes(&self) -> usize {
+        self.processes.len()
     }
 
     /// The probes are off: asks for the sockets of which only the table knows what has become. What it says
     /// is to be given before [`Tracker::finish`].
     pub fn ask_once_more(&mut self) {
-        let unsure = |c: &Connection| matches!(c.phase, Phase::Orphan | Phase::Unsettled) && c.missing.is_none();
-        let sockets: Vec<_> = self.connections.iter().filter(|(_, c)| unsure(c)).map(|(socket, _)| *socket).collect();
-        for socket in sockets {
-            self.ask_for_socket(socket);
+        let unsure = |c: &Connection| matches!(c.phase, Phase::Orphan | Phase::Unsettled) && c.missing.get().is_none();
+        let unsure: Vec<_> = self.connections.iter().filter(|(_, c)| unsure(c)).map(|(key, _)| key).collect();
+        for key in unsure {
+            self.ask_for_socket(key);
         }
     }
 
@@ -202,35 +244,41 @@ impl Tracker {
     pub fn finish(&mut self, at: Ktime) {
         self.now = self.now.max(at);
         // No event is under way any more that could say why.
-        let missing: Vec<_> =
-            self.connections.iter().filter(|(_, c)| c.missing.is_some()).map(|(socket, _)| *socket).collect();
-        for socket in missing {
-            self.conclude(socket);
-        }
-        let mut left: Vec<_> = self.connections.iter().map(|(socket, c)| (c.life.id, *socket)).collect();
+        let mut left: Vec<_> = self.connections.iter().map(|(key, c)| (c.life.id, key)).collect();
         left.sort_unstable();
-        for (_, socket) in left {
-            self.emit(socket);
+        for (_, key) in &left {
+            self.conclude(*key);
+        }
+        for (_, key) in left {
+            self.emit(key);
         }
     }
 
     fn tick(&mut self, at: Ktime) {
         self.now = self.now.max(at);
-        while let Some(&(ended, socket, id)) = self.over.front() {
+        while let Some(&(ended, key)) = self.over.front() {
             if self.now.since(ended) < SETTLE {
                 break;
             }
             self.over.pop_front();
-            if self.connections.get(&socket).is_some_and(|c| c.life.id == id) {
-                self.emit(socket);
-            }
+            self.emit(key);
         }
-        while self.questions.len() < QUESTIONS_PER_TICK
+        self.asked = 0;
+        while self.asked < QUESTIONS_PER_TICK
             && let Some(plan) = self.plans.pop(self.now)
         {
             self.carry_out(plan);
         }
         self.ask_for_tables();
+        self.tend_processes();
+    }
+
+    /// The kernel's counters were read within this window: counts begin with the first, and end with the last.
+    fn count_between(&mut self, window: Window) {
+        match self.audit.0 {
+            None => self.audit.0 = Some(window),
+            Some(_) => self.audit.1 = Some(window),
+        }
     }
 
     fn lose(&mut self, lost: Lost) {
@@ -238,66 +286,81 @@ impl Tracker {
         self.changes.push_back(Change::Lost(lost));
     }
 
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    fn ask(&mut self, question: Question) {
+        self.asked += 1;
+        self.questions.push_back(question);
+    }
+
     /// Looks at a connection again when `due`.
-    fn plan(&mut self, socket: SocketId, due: Ktime, purpose: Purpose) {
-        if let Some(connection) = self.connections.get(&socket) {
-            self.plans.push(Plan { due, socket, id: connection.life.id, purpose });
-        }
+    fn plan(&mut self, key: Key, due: Ktime, purpose: Purpose) {
+        self.plans.push(Plan { due, key, purpose });
     }
 
     /// The connection is wholly over at `at`; it settles, then is given out.
-    fn over(&mut self, socket: SocketId, at: Ktime) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+    fn over(&mut self, key: Key, at: Ktime) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let was = std::mem::replace(&mut connection.phase, Phase::Over);
         connection.life.ended = Some(at);
-        let (id, netns) = (connection.life.id, connection.life.netns);
+        let netns = connection.life.netns;
         if was.is_time_wait() {
             self.count_time_wait(netns, -1);
         }
-        self.over.push_back((self.now.max(at), socket, id));
+        self.over.push_back((self.now.max(at), key));
     }
 
     /// Gives out a connection for good.
-    fn emit(&mut self, socket: SocketId) {
-        let Some(mut connection) = self.connections.remove(&socket) else { return };
-        if connection.phase.is_time_wait() {
-            self.count_time_wait(connection.life.netns, -1);
-        }
+    fn emit(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let lifecycle = Box::new(self.tell(connection));
+        let time_wait = connection.phase.is_time_wait().then_some(lifecycle.netns);
         if let Some(inode) = connection.inode {
-            self.inodes.remove(&inode);
+            self.inodes.remove(&inode.get());
         }
-        self.tuples.remove(connection.life.netns, connection.life.tuple, socket);
         if self.outstanding > 0 {
-            self.gone.insert(socket);
+            self.gone.insert(connection.socket);
         }
-        connection.life.lost_evidence = self.lost - connection.lost_before;
-        self.changes.push_back(Change::Ended { lifecycle: Box::new(connection.life), announced: connection.announced });
+        self.changes.push_back(Change::Ended { lifecycle, announced: connection.announced });
+        self.connections.remove(key);
+        if let Some(netns) = time_wait {
+            self.count_time_wait(netns, -1);
+        }
     }
 
     /// Its closing is done, and a time-wait socket is left.
-    fn announce(&mut self, socket: SocketId) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+    fn announce(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
         if !std::mem::replace(&mut connection.announced, true) {
-            let mut lifecycle = Box::new(connection.life.clone());
-            lifecycle.lost_evidence = self.lost - connection.lost_before;
-            self.changes.push_back(Change::Closed(lifecycle));
+            let lifecycle = self.connections.get(key).map(|connection| Box::new(self.tell(connection)));
+            self.changes.extend(lifecycle.map(Change::Closed));
         }
     }
 
+    fn tell(&self, connection: &Connection) -> Lifecycle {
+        let mut lifecycle = connection.told(self.lost);
+        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
+        lifecycle
+    }
+
     fn show(&mut self, shown: Option<Shown>) {
-        if let (true, Some(shown)) = (self.means.show_transitions, shown) {
+        if let (true, Some(mut shown)) = (self.means.show_transitions, shown) {
+            shown.place = shown.owner.and_then(|owner| self.place(&owner)).cloned();
             self.changes.push_back(Change::Transition(shown));
         }
     }
 
     /// Where to count what happened at `at`.
     fn seen_at(&mut self, at: Ktime, netns: Option<u32>) -> &mut Seen {
-        let (from, until) = (self.audit_from, self.audit_until);
-        if at < from.0 || at > until.1 {
+        let (from, until) = self.audit;
+        if from.is_some_and(|from| at < from.0) || until.is_some_and(|until| at > until.1) {
             return &mut self.unaudited;
         }
         let seen = self.seen.entry(netns.unwrap_or(0)).or_default();
-        seen.slack += u64::from(at <= from.1 || at >= until.0);
+        seen.slack += u64::from(from.is_some_and(|from| at <= from.1) || until.is_some_and(|until| at >= until.0));
         seen
     }
 }

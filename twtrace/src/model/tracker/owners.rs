@@ -10,9 +10,10 @@ use super::{
         Transition,
         observation::{Hold, Holder, Row},
     },
-    Phase, Purpose, Tracker,
+    Connection, Key, Phase, Purpose, Tracker,
 };
 use hashbrown::HashMap;
+use std::num::NonZeroU64;
 
 /// How long a process may take to accept a connection before /proc is asked who holds it.
 const ACCEPT_PATIENCE: u64 = 1_000_000_000;
@@ -99,17 +100,18 @@ impl Listeners {
 
 impl Tracker {
     /// An accepted connection is the listener's until more is known.
-    pub(super) fn own_by_listener(&mut self, socket: SocketId) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+    pub(super) fn own_by_listener(&mut self, connection: &mut Connection) {
         let life = &connection.life;
         if let Some(process) = self.listeners.owner(life.netns, life.tuple.local.port) {
             connection.own(Owner { process, basis: OwnerBasis::Listener });
+            self.processes.meet(process);
         }
     }
 
     /// `accept` gave it to a process, or a process destroyed it.
     pub(super) fn hold(&mut self, hold: &Hold) {
-        let Some(connection) = self.connections.get_mut(&hold.socket) else { return };
+        let key = self.connections.find(hold.socket);
+        let Some(connection) = key.and_then(|key| self.connections.get_mut(key)) else { return };
         connection.last_seen = hold.at;
         if hold.accepted {
             connection.life.accepted = Some(true);
@@ -119,39 +121,39 @@ impl Tracker {
         let basis = if hold.accepted { OwnerBasis::Accept } else { OwnerBasis::Close };
         if let (Some(process), false) = (hold.process, destroyer) {
             connection.own(Owner { process, basis });
+            self.processes.meet(process);
         }
     }
 
     pub(super) fn holder(&mut self, holder: &Holder) {
         let Some(&process) = holder.processes.first() else { return };
+        self.processes.meet(process);
         self.listeners.own(holder.inode, process);
-        let Some(connection) = self.inodes.remove(&holder.inode).and_then(|socket| self.connections.get_mut(&socket))
-        else {
-            return;
-        };
+        let key = self.inodes.remove(&holder.inode).and_then(|socket| self.connections.find(socket));
+        let Some(connection) = key.and_then(|key| self.connections.get_mut(key)) else { return };
         connection.own(Owner { process, basis: OwnerBasis::SocketTable });
     }
 
     /// Asks /proc for the holder of a socket that has been around for a while and has no owner yet.
-    pub(super) fn seek_owner(&mut self, socket: SocketId) {
-        let Some(connection) = self.connections.get(&socket) else { return };
+    pub(super) fn seek_owner(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
         let life = &connection.life;
         let known = life.owner.is_some_and(|owner| owner.basis < OwnerBasis::SocketTable);
         if known || connection.phase != Phase::Full {
             return;
         }
-        match connection.inode {
+        match connection.inode.map(NonZeroU64::get) {
             Some(inode) => {
-                self.inodes.insert(inode, socket);
-                self.questions.push_back(Question::Holder { inode });
+                self.inodes.insert(inode, connection.socket);
+                self.ask(Question::Holder { inode });
             }
-            None => self.ask_for_socket(socket),
+            None => self.ask_for_socket(key),
         }
     }
 
     /// Plans to [seek the owner](Self::seek_owner) unless it shows itself.
-    pub(super) fn plan_owner(&mut self, socket: SocketId, at: Ktime) {
-        self.plan(socket, at.after(ACCEPT_PATIENCE), Purpose::Owner);
+    pub(super) fn plan_owner(&mut self, key: Key, at: Ktime) {
+        self.plan(key, at.after(ACCEPT_PATIENCE), Purpose::Owner);
     }
 
     /// A listener of the socket table.
@@ -161,8 +163,8 @@ impl Tracker {
 
     /// The process that closed first at the other end, where that end is on this host and was seen to close.
     pub(super) fn remote_closer(&self, netns: Option<u32>, tuple: FourTuple) -> Option<Closer> {
-        let socket = self.tuples.find_anywhere(netns, tuple.reversed())?;
-        let peer = &self.connections.get(&socket)?.life;
+        let peer = self.connections.with_tuple_anywhere(netns, tuple.reversed())?;
+        let peer = &self.connections.get(peer)?.life;
         if !matches!(peer.closed_first, Some(Side::Local | Side::Simultaneous)) {
             return None;
         }

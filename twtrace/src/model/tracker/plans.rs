@@ -1,6 +1,6 @@
 //! What to look at again, and when.
 
-use super::super::{Ktime, SocketId};
+use super::{super::Ktime, Key};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -10,9 +10,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Plan {
     pub(super) due: Ktime,
-    pub(super) socket: SocketId,
-    /// The connection for which it was made; the socket may be another's by then.
-    pub(super) id: u64,
+    pub(super) key: Key,
     pub(super) purpose: Purpose,
 }
 
@@ -33,33 +31,38 @@ pub(super) enum Purpose {
 /// delay being the same for all, and wait in lines; the others are sorted.
 #[derive(Debug, Default)]
 pub(super) struct Plans {
-    owners: VecDeque<Plan>,
-    first_looks: VecDeque<Plan>,
+    lines: [VecDeque<Plan>; 3],
     others: BinaryHeap<Reverse<Plan>>,
 }
 
 impl Plans {
     pub(super) fn push(&mut self, plan: Plan) {
-        match plan.purpose {
-            Purpose::Owner => self.owners.push_back(plan),
-            Purpose::Look(0) => self.first_looks.push_back(plan),
-            _ => self.others.push(Reverse(plan)),
+        let line = match plan.purpose {
+            Purpose::Owner => &mut self.lines[0],
+            Purpose::Look(0) => &mut self.lines[1],
+            Purpose::End => &mut self.lines[2],
+            _ => return self.others.push(Reverse(plan)),
+        };
+        if line.back().is_none_or(|last| last.due <= plan.due) {
+            line.push_back(plan);
+        } else {
+            self.others.push(Reverse(plan));
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.owners.len() + self.first_looks.len() + self.others.len()
+        self.lines.iter().map(VecDeque::len).sum::<usize>() + self.others.len()
     }
 
-    /// One that is due; in which of the lines is no matter.
+    /// The one that is due first, if it is due by now.
     pub(super) fn pop(&mut self, now: Ktime) -> Option<Plan> {
-        let due = |plan: &Plan| plan.due <= now;
-        for line in [&mut self.first_looks, &mut self.owners] {
-            if line.front().is_some_and(due) {
-                return line.pop_front();
-            }
+        let line = self.lines.iter_mut().min_by_key(|line| line.front().map_or(Ktime(u64::MAX), |plan| plan.due))?;
+        let front = line.front().filter(|plan| plan.due <= now);
+        match (front, self.others.peek().filter(|Reverse(plan)| plan.due <= now)) {
+            (Some(front), Some(Reverse(other))) if other.due < front.due => self.others.pop().map(|Reverse(plan)| plan),
+            (Some(_), _) => line.pop_front(),
+            (None, Some(_)) => self.others.pop().map(|Reverse(plan)| plan),
+            (None, None) => None,
         }
-        self.others.peek().filter(|Reverse(plan)| due(plan))?;
-        self.others.pop().map(|Reverse(plan)| plan)
     }
 }

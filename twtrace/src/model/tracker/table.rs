@@ -9,11 +9,12 @@ use super::{
         Basis, Direction, Ktime, Question, SocketId, TcpState,
         observation::{Row, Table},
     },
-    Connection, Phase, Purpose, TABLE_PERIOD, Tracker,
+    Connection, Key, Moment, Phase, Purpose, TABLE_PERIOD, Tracker,
     time_wait::TIME_WAIT,
     transition::imply_first_closer,
 };
 use hashbrown::HashSet;
+use std::num::NonZeroU64;
 
 /// The same while sockets are in doubt.
 const DOUBT_PERIOD: u64 = 1_000_000_000;
@@ -41,7 +42,11 @@ impl Tracker {
                 self.readings.insert(*netns, Reading { began: *at, seen: HashSet::new() });
             }
             Table::Row(row) => self.row(row),
-            Table::Absent { at, socket } => self.absent(*socket, *at),
+            Table::Absent { at, socket } => {
+                if let Some(key) = self.connections.find(*socket) {
+                    self.absent(key, *at);
+                }
+            }
             Table::End { netns, whole, .. } => {
                 if let Some(reading) = self.readings.remove(netns).filter(|_| *whole) {
                     self.miss(*netns, &reading);
@@ -78,6 +83,7 @@ impl Tracker {
         if !self.means.table || !self.ready {
             return;
         }
+        let mut questions = Vec::new();
         for (&netns, namespace) in &mut self.namespaces {
             let asked = *namespace.asked.get_or_insert(self.now);
             let period = if namespace.doubtful { DOUBT_PERIOD } else { TABLE_PERIOD };
@@ -85,9 +91,10 @@ impl Tracker {
                 namespace.asked = Some(self.now);
                 namespace.doubtful = false;
                 self.outstanding += 1;
-                self.questions.push_back(Question::Table { netns: (netns != 0).then_some(netns) });
+                questions.push(Question::Table { netns: (netns != 0).then_some(netns) });
             }
         }
+        questions.into_iter().for_each(|question| self.ask(question));
     }
 
     fn row(&mut self, row: &Row) {
@@ -97,18 +104,17 @@ impl Tracker {
             TcpState::NewSynRecv | TcpState::SynRecv | TcpState::Close => return,
             _ => {}
         }
-        let known = if self.connections.contains_key(&row.socket) {
-            Some(row.socket)
-        } else {
-            self.tuples.find(Some(row.netns), row.tuple).filter(|socket| self.stands_for(*socket, row))
-        };
+        let known = self.connections.find(row.socket).or_else(|| {
+            self.connections.with_tuple(Some(row.netns), row.tuple).filter(|key| self.stands_for(*key, row))
+        });
+        let socket = known.and_then(|key| self.connections.get(key)).map_or(row.socket, |known| known.socket);
         if let Some(reading) = self.readings.get_mut(&row.netns) {
-            reading.seen.insert(known.unwrap_or(row.socket));
+            reading.seen.insert(socket);
         }
         match known {
-            Some(socket) => {
-                self.settle_netns(socket, row.netns);
-                self.row_of(socket, row);
+            Some(key) => {
+                self.settle_netns(key, row.netns);
+                self.row_of(key, row);
             }
             None if self.gone.contains(&row.socket) || self.outstanding == 0 => {}
             None => self.begin_from_row(row),
@@ -117,59 +123,59 @@ impl Tracker {
 
     /// Whether a row with another id is this connection: where events give no cookie, or a time-wait socket was
     /// made before its full socket had one.
-    fn stands_for(&self, socket: SocketId, row: &Row) -> bool {
-        let Some(connection) = self.connections.get(&socket) else { return false };
-        match socket {
+    fn stands_for(&self, key: Key, row: &Row) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        match connection.socket {
             SocketId::Address(_) | SocketId::Remnant(_) => connection.phase != Phase::Over,
             SocketId::Cookie(_) => row.time_wait_left.is_some() && connection.phase.is_time_wait(),
         }
     }
 
     /// The table tells the namespace where events do not.
-    fn settle_netns(&mut self, socket: SocketId, netns: u32) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+    fn settle_netns(&mut self, key: Key, netns: u32) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.life.netns.is_some() {
             return;
         }
         connection.life.netns = Some(netns);
-        let (tuple, time_wait) = (connection.life.tuple, connection.phase.is_time_wait());
-        self.tuples.remove(None, tuple, socket);
-        self.tuples.insert(Some(netns), tuple, socket);
+        let time_wait = connection.phase.is_time_wait();
+        self.connections.leave_tuple(key);
+        self.connections.claim_tuple(key);
         if time_wait {
             self.count_time_wait(None, -1);
             self.count_time_wait(Some(netns), 1);
         }
     }
 
-    fn row_of(&mut self, socket: SocketId, row: &Row) {
-        let Some(connection) = self.connections.get_mut(&socket) else { return };
+    fn row_of(&mut self, key: Key, row: &Row) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.phase == Phase::Over || row.at < connection.last_seen {
             return;
         }
         connection.last_seen = row.at;
-        connection.missing = None;
+        connection.missing = Moment::UNKNOWN;
         connection.overflow_likely = false;
         let Some(left) = row.time_wait_left else {
             if connection.phase == Phase::Full && row.inode.is_some() {
-                connection.inode = row.inode;
+                connection.inode = row.inode.and_then(NonZeroU64::new);
                 if connection.life.direction == Some(Direction::Inbound) {
                     connection.life.accepted = Some(true);
                 }
-                self.seek_owner(socket);
+                self.seek_owner(key);
             }
             return;
         };
         let started = row.at.before(TIME_WAIT.saturating_sub(left));
         match (connection.phase, row.state) {
             (Phase::Orphan | Phase::Unsettled, TcpState::TimeWait) => {
-                self.peer_closed(socket, started, Basis::SockDiag);
+                self.peer_closed(key, started, Basis::SockDiag);
             }
             (Phase::Unsettled, TcpState::FinWait2) => connection.phase = Phase::Orphan,
             (Phase::TimeWait, TcpState::TimeWait) => {
-                self.announce(socket);
+                self.announce(key);
                 // Once the time is up, the row no longer tells when it began.
                 if left > 0 {
-                    self.note_start(socket, started);
+                    self.note_start(key, started);
                 }
             }
             _ => {}
@@ -178,13 +184,11 @@ impl Tracker {
 
     /// It was there before tracing began.
     fn begin_from_row(&mut self, row: &Row) {
-        let id = self.next_id;
-        self.next_id += 1;
-        let mut connection = Connection::new(id, row.tuple, row.at, self.lost);
+        let mut connection = Connection::new(self.fresh_id(), row.socket, row.tuple, row.at, self.lost);
         connection.life.v4_mapped = row.v4_mapped;
         connection.life.netns = Some(row.netns);
         connection.life.preexisting = true;
-        connection.inode = row.inode;
+        connection.inode = row.inode.and_then(NonZeroU64::new);
         connection.vouched = false;
         let (entered, basis) = match (row.time_wait_left, row.state) {
             (Some(left), TcpState::TimeWait) => {
@@ -200,7 +204,7 @@ impl Tracker {
             (None, TcpState::CloseWait) => (row.last_ack.map(|ago| row.at.before(ago)), Basis::Inferred),
             (None, _) => (None, Basis::SockDiag),
         };
-        connection.armed = entered.filter(|_| connection.phase == Phase::TimeWait);
+        connection.armed = entered.filter(|_| connection.phase == Phase::TimeWait).into();
         connection.enter(row.state, entered, basis, None);
         imply_first_closer(&mut connection, row.state);
         if self.listeners.has(row.netns, row.tuple.local.port) {
@@ -223,40 +227,40 @@ impl Tracker {
         let mut planned = None;
         if connection.phase.is_time_wait() {
             self.count_time_wait(Some(row.netns), 1);
-            if let (Some(armed), false) = (connection.armed, self.means.timer_ends) {
+            if let (Some(armed), false) = (connection.armed.get(), self.means.timer_ends) {
                 planned = Some(armed.after(TIME_WAIT));
             }
         }
-        self.connections.insert(row.socket, Box::new(connection));
-        self.tuples.insert(Some(row.netns), row.tuple, row.socket);
+        let key = self.connections.insert(connection);
+        self.connections.claim_tuple(key);
         if let Some(due) = planned {
-            self.plan(row.socket, due, Purpose::End);
+            self.plan(key, due, Purpose::End);
         }
     }
 
     /// Forgets a connection that is another one.
-    pub(super) fn forget(&mut self, socket: SocketId) {
-        let Some(connection) = self.connections.remove(&socket) else { return };
-        let life = connection.life;
-        self.tuples.remove(life.netns, life.tuple, socket);
-        if connection.phase.is_time_wait() {
-            self.count_time_wait(life.netns, -1);
+    pub(super) fn forget(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let (netns, time_wait) = (connection.life.netns, connection.phase.is_time_wait());
+        self.connections.remove(key);
+        if time_wait {
+            self.count_time_wait(netns, -1);
         }
     }
 
     /// What a whole reading did not have, and no event has touched since it began, is gone.
     fn miss(&mut self, netns: u32, reading: &Reading) {
-        let missed: Vec<SocketId> = self
+        let missed: Vec<Key> = self
             .connections
             .iter()
-            .filter(|(socket, c)| {
+            .filter(|(_, c)| {
                 // One whose namespace is not known is not judged by one namespace's table.
-                c.life.netns == Some(netns) && c.last_seen < reading.began && !reading.seen.contains(*socket)
+                c.life.netns == Some(netns) && c.last_seen < reading.began && !reading.seen.contains(&c.socket)
             })
-            .map(|(socket, _)| *socket)
+            .map(|(key, _)| key)
             .collect();
-        for socket in missed {
-            self.absent(socket, reading.began);
+        for key in missed {
+            self.absent(key, reading.began);
         }
     }
 }

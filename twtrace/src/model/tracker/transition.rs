@@ -1,11 +1,15 @@
 //! State changes of full sockets: beginnings, and every step up to CLOSE.
 
 use super::{
-    super::{Basis, Closer, Confidence, Direction, Ktime, Owner, OwnerBasis, Side, SocketId, TcpState, Transition},
-    Connection, Phase, Tracker,
+    super::{
+        Basis, Closer, Confidence, Direction, FourTuple, Ktime, Owner, OwnerBasis, Process, Side, SocketId, TcpState,
+        Transition,
+    },
+    Connection, Key, Phase, Tracker,
     owners::actor,
 };
 use TcpState::{Close, CloseWait, Closing, Established, FinWait1, LastAck, Listen, SynRecv, SynSent};
+use std::num::NonZeroU64;
 
 impl Tracker {
     pub(super) fn transition(&mut self, t: &Transition) {
@@ -22,8 +26,8 @@ impl Tracker {
             }
             (Close, SynSent) => self.begin_outbound(t),
             _ => {
-                if self.find_or_begin(t) {
-                    self.step(t);
+                if let Some(key) = self.find_or_begin(t) {
+                    self.step(key, t);
                 }
             }
         }
@@ -35,7 +39,7 @@ impl Tracker {
         // connection's before the handshake is done.
         let mut tuple = t.tuple;
         tuple.local.port = 0;
-        let connection = self.begin(t, tuple);
+        let mut connection = self.begin(t, tuple);
         connection.life.opened = Some(t.at);
         connection.life.direction = Some(Direction::Outbound);
         connection.port_chosen = t.tuple.local.port != 0;
@@ -43,94 +47,94 @@ impl Tracker {
             connection.own(Owner { process, basis: OwnerBasis::Connect });
         }
         let shown = connection.enter(SynSent, Some(t.at), Basis::Observed, actor(t));
+        self.connections.insert(connection);
         self.show(shown);
+        actor(t).into_iter().for_each(|process| self.processes.meet(process));
     }
 
-    /// A fresh connection at this socket; whatever was there before is given out.
-    fn begin(&mut self, t: &Transition, tuple: super::FourTuple) -> &mut Connection {
+    /// A fresh connection for this socket; whatever was there before is given out.
+    fn begin(&mut self, t: &Transition, tuple: FourTuple) -> Connection {
         self.remnants.remove(&t.address);
-        match self.connections.get(&t.socket) {
-            // The table was read while it began: it is this very one.
-            Some(known) if !known.vouched => self.forget(t.socket),
-            Some(_) => self.emit(t.socket),
-            None => {}
+        if let Some(known) = self.connections.find(t.socket) {
+            // If the table was read while it began, it is this very one.
+            let is_this = self.connections.get(known).is_some_and(|known| !known.vouched);
+            if is_this { self.forget(known) } else { self.emit(known) }
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        let mut connection = Connection::new(id, tuple, t.at, self.lost);
+        let mut connection = Connection::new(self.fresh_id(), t.socket, tuple, t.at, self.lost);
         connection.life.v4_mapped = t.v4_mapped;
         connection.life.netns = t.netns;
-        self.connections.entry(t.socket).insert(Box::new(connection)).into_mut()
+        connection
     }
 
-    /// Whether there is a connection to make this step, one that begins in mid-life if need be.
-    fn find_or_begin(&mut self, t: &Transition) -> bool {
-        let birth = self.births.remove(&t.address);
-        if let Some(birth) = birth {
+    /// The connection that makes this step, one that begins in mid-life if need be.
+    fn find_or_begin(&mut self, t: &Transition) -> Option<Key> {
+        if let Some(birth) = self.births.remove(&t.address) {
             return self.begin_inbound(t, birth);
         }
-        let known = self.connections.get(&t.socket).is_some_and(|c| c.phase == Phase::Full);
-        if !known && !self.adopt(t) {
-            self.begin_in_mid_life(t);
-        }
-        true
+        let is_full = |key: &Key| self.connections.get(*key).is_some_and(|c| c.phase == Phase::Full);
+        let known = self.connections.find(t.socket).filter(is_full);
+        known.or_else(|| self.adopt(t)).or_else(|| Some(self.begin_in_mid_life(t)))
     }
 
-    fn begin_inbound(&mut self, t: &Transition, birth: Ktime) -> bool {
+    fn begin_inbound(&mut self, t: &Transition, birth: Ktime) -> Option<Key> {
         // A child that lost the race for its place in the hash is thrown away: inet_csk_complete_hashdance(),
         // inet_ehash_nolisten(). It never was a connection; the one with this tuple is.
         let phantom = (t.from, t.to) == (SynRecv, Close)
-            && self.tuples.find(t.netns, t.tuple).is_some_and(|socket| socket != t.socket);
+            && self
+                .connections
+                .with_tuple(t.netns, t.tuple)
+                .is_some_and(|key| self.connections.find(t.socket) != Some(key));
         if phantom {
-            return false;
+            return None;
         }
         let readable = t.socket_says.is_some();
-        let connection = self.begin(t, t.tuple);
+        let mut connection = self.begin(t, t.tuple);
         connection.life.opened = Some(birth);
         connection.life.direction = Some(Direction::Inbound);
         connection.life.accepted = readable.then_some(false);
         let shown = connection.enter(SynRecv, Some(birth), Basis::Observed, None);
+        self.own_by_listener(&mut connection);
+        let key = self.connections.insert(connection);
         self.show(shown);
-        self.claim_tuple(t.socket);
-        self.own_by_listener(t.socket);
-        self.plan_owner(t.socket, t.at);
-        true
+        self.claim_tuple(key);
+        self.plan_owner(key, t.at);
+        Some(key)
     }
 
     /// Where events know a socket by its address alone, one that the table told of goes by its cookie until the first
     /// event gives it away by its tuple.
-    fn adopt(&mut self, t: &Transition) -> bool {
-        let SocketId::Address(_) = t.socket else { return false };
-        let Some(row) = self.tuples.find(t.netns, t.tuple) else { return false };
-        if self.connections.get(&row).is_none_or(|c| c.vouched || c.phase != Phase::Full) {
-            return false;
-        }
-        let Some(connection) = self.connections.remove(&row) else { return false };
-        self.tuples.insert(connection.life.netns, connection.life.tuple, t.socket);
+    fn adopt(&mut self, t: &Transition) -> Option<Key> {
+        let SocketId::Address(_) = t.socket else { return None };
+        let row = self.connections.with_tuple(t.netns, t.tuple)?;
+        let connection = self.connections.get(row).filter(|c| !c.vouched && c.phase == Phase::Full)?;
         if let Some(inode) = connection.inode {
-            self.inodes.insert(inode, t.socket);
+            self.inodes.insert(inode.get(), t.socket);
         }
-        self.emit(t.socket);
-        self.connections.insert(t.socket, connection);
-        true
+        if let Some(before) = self.connections.find(t.socket) {
+            self.emit(before);
+        }
+        self.connections.rename(row, t.socket);
+        Some(row)
     }
 
-    fn begin_in_mid_life(&mut self, t: &Transition) {
+    fn begin_in_mid_life(&mut self, t: &Transition) -> Key {
         let first_reading = self.outstanding > 0;
         let nothing_lost = self.lost == 0;
-        let connection = self.begin(t, t.tuple);
+        let mut connection = self.begin(t, t.tuple);
         connection.life.preexisting = first_reading || nothing_lost;
         if t.from == SynSent {
             connection.life.direction = Some(Direction::Outbound);
         }
         connection.enter(t.from, None, Basis::Observed, None);
-        imply_first_closer(connection, t.from);
-        self.claim_tuple(t.socket);
+        imply_first_closer(&mut connection, t.from);
+        let key = self.connections.insert(connection);
+        self.claim_tuple(key);
+        key
     }
 
-    fn step(&mut self, t: &Transition) {
+    fn step(&mut self, key: Key, t: &Transition) {
         let by = actor(t);
-        let Some(connection) = self.connections.get_mut(&t.socket) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         connection.last_seen = t.at;
         connection.vouched = true;
         if connection.state() != t.from {
@@ -139,45 +143,50 @@ impl Tracker {
             imply_first_closer(connection, t.from);
         }
         if let Some(inode) = t.socket_says.and_then(|says| says.inode) {
-            connection.inode = Some(inode);
+            connection.inode = NonZeroU64::new(inode);
             if connection.life.direction == Some(Direction::Inbound) {
                 connection.life.accepted = Some(true);
             }
         }
+        if let Some(says) = t.socket_says {
+            connection.life.idle_before_close = says.idle.or(connection.life.idle_before_close);
+            connection.life.traffic = says.traffic.or(connection.life.traffic);
+        }
         // Whoever closes with the last descriptor, or shuts down, holds the socket.
         if let (Some(process), FinWait1 | LastAck) = (by, t.to) {
             connection.own(Owner { process, basis: OwnerBasis::Close });
+            self.processes.meet(process);
         }
         if t.from == t.to {
             return;
         }
         if t.to == Close {
-            return self.closing(t, by);
+            return self.closing(key, t, by);
         }
         match t.to {
             FinWait1 => {
-                let closer = self.local_closer(t.socket, by);
-                if let Some(connection) = self.connections.get_mut(&t.socket) {
+                let closer = self.local_closer(key, by);
+                if let Some(connection) = self.connections.get_mut(key) {
                     connection.closed_first(Side::Local, closer);
                 }
             }
             CloseWait => {
                 let closer = self.remote_closer(t.netns, t.tuple);
-                if let Some(connection) = self.connections.get_mut(&t.socket) {
+                if let Some(connection) = self.connections.get_mut(key) {
                     connection.closed_first(Side::Remote, closer);
                 }
-                self.plan_owner(t.socket, t.at);
+                self.plan_owner(key, t.at);
             }
             _ => {}
         }
-        let Some(connection) = self.connections.get_mut(&t.socket) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         if t.to == Closing {
             connection.life.closed_first = Some(Side::Simultaneous);
         }
         if (t.from, t.to) == (SynSent, Established) || (t.from, t.to) == (SynSent, SynRecv) {
-            self.settle_tuple(t);
+            self.settle_tuple(key, t);
         }
-        let Some(connection) = self.connections.get_mut(&t.socket) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let shown = connection.enter(t.to, Some(t.at), Basis::Observed, by);
         self.show(shown);
         if t.to == LastAck {
@@ -186,18 +195,19 @@ impl Tracker {
     }
 
     /// The process that closes this end: seen to do it or, where a kernel thread does it, likely its owner.
-    pub(super) fn local_closer(&self, socket: SocketId, by: Option<super::super::Process>) -> Option<Closer> {
-        let owner = || Some(self.connections.get(&socket)?.life.owner?.process);
+    pub(super) fn local_closer(&self, key: Key, by: Option<Process>) -> Option<Closer> {
+        let owner = || Some(self.connections.get(key)?.life.owner?.process);
         by.map(|process| Closer { process, confidence: Confidence::Certain })
             .or_else(|| Some(Closer { process: owner()?, confidence: Confidence::Likely }))
     }
 
     /// The handshake has settled which local port an outbound connection has.
-    pub(super) fn settle_tuple(&mut self, t: &Transition) {
-        if let Some(connection) = self.connections.get_mut(&t.socket) {
+    pub(super) fn settle_tuple(&mut self, key: Key, t: &Transition) {
+        self.connections.leave_tuple(key);
+        if let Some(connection) = self.connections.get_mut(key) {
             connection.life.tuple = t.tuple;
             connection.life.v4_mapped = t.v4_mapped;
-            self.claim_tuple(t.socket);
+            self.claim_tuple(key);
         }
     }
 }

@@ -1,0 +1,135 @@
+//! Figures as a person reads them.
+
+/// Nanoseconds in the unit a person would choose: `812us`, `3.2ms`, `1.04s`, `2m05s`, `1h02m`, `3d04h`.
+///
+/// Seconds go up to two minutes, since a TIME_WAIT is to be told from its 60 s by its hundredths.
+pub fn duration(nanos: u64) -> String {
+    let [micros, tenths, hundredths, seconds] =
+        [1_000, 100_000, 10_000_000, 1_000_000_000].map(|unit| rounded(nanos, unit));
+    if nanos < 1_000 {
+        format!("{nanos}ns")
+    } else if micros < 1_000 {
+        format!("{micros}us")
+    } else if tenths < 10_000 {
+        format!("{}.{}ms", tenths / 10, tenths % 10)
+    } else if hundredths < 12_000 {
+        format!("{}.{:02}s", hundredths / 100, hundredths % 100)
+    } else if seconds < 3_600 {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    } else if seconds < 86_400 {
+        format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60)
+    } else {
+        format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24)
+    }
+}
+
+fn rounded(nanos: u64, unit: u64) -> u64 {
+    nanos.saturating_add(unit / 2) / unit
+}
+
+/// A size as a person reads it: `812 B`, `34.5 kB`, `1.2 GB`.
+pub fn bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| rounded(bytes, unit / 10) >= 10) {
+        Some((unit, name)) => {
+            let tenths = rounded(bytes, unit / 10);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A number with its thousands apart: `28,232`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A rate or another number that need not be whole, to three digits: `8.33`, `455`, `1,234`, `0.02`.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        big if big >= 99.95 => count(value.round().max(0.0) as u64),
+        big if big >= 9.995 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// A part of the whole: `12.5%`, `<0.1%`.
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0%".to_owned(),
+        small if small < 0.1 => "<0.1%".to_owned(),
+        percent if percent < 9.95 => format!("{percent:.1}%"),
+        percent => format!("{percent:.0}%"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_a_persons_units() {
+        let cases = [
+            (0, "0 B"),
+            (949, "949 B"),
+            (950, "1.0 kB"),
+            (34_549, "34.5 kB"),
+            (999_950, "1.0 MB"),
+            (u64::MAX, "18446744.0 TB"),
+        ];
+        for (size, shown) in cases {
+            assert_eq!(bytes(size), shown, "{size}");
+        }
+    }
+
+    #[test]
+    fn durations_are_in_a_persons_units() {
+        let cases: [(u64, &str); 17] = [
+            (0, "0ns"),
+            (999, "999ns"),
+            (1_499, "1us"),
+            (812_000, "812us"),
+            (999_499, "999us"),
+            (999_500, "1.0ms"),
+            (3_200_000, "3.2ms"),
+            (999_949_999, "999.9ms"),
+            (999_950_000, "1.00s"),
+            (1_040_000_000, "1.04s"),
+            (60_018_000_000, "60.02s"),
+            (119_994_999_999, "119.99s"),
+            (119_995_000_000, "2m00s"),
+            (125_000_000_000, "2m05s"),
+            (3_599_499_999_999, "59m59s"),
+            (3_720_000_000_000, "1h02m"),
+            (u64::MAX, "213503d23h"),
+        ];
+        for (nanos, shown) in cases {
+            assert_eq!(duration(nanos), shown, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        let shown = [0, 999, 1_000, 28_232, 1_000_000].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "28,232", "1,000,000"]);
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown = [0.0, 0.016, 8.333, 9.999, 46.7, 455.3, 12_345.6].map(number);
+        assert_eq!(shown, ["0.00", "0.02", "8.33", "10.0", "46.7", "455", "12,346"]);
+    }
+
+    #[test]
+    fn shares_are_percents() {
+        assert_eq!([0.0, 0.0001, 0.051, 0.2, 1.5].map(percent), ["0%", "<0.1%", "5.1%", "20%", "150%"]);
+    }
+}
