@@ -1,14 +1,15 @@
 //! Answers what the tracker asks, from the socket tables and /proc.
 //!
 //! A thread of its own, because every answer blocks. Questions that wait together are answered together: one dump a
-//! namespace, one visit to a namespace for all its lookups, and at most one scan of /proc a second.
+//! namespace, one visit to a namespace for all its lookups, and at most one scan of /proc a second. Processes come
+//! first, for they may end.
 //! A namespace that is nowhere to be found has no sockets left, and that is said; where it cannot be known, nothing is.
 
 use super::netns::Netns;
 use super::table::{SocketTable, Sought};
-use super::{clock, holders, netns};
+use super::{clock, holders, netns, process};
 use crate::model::observation::{Row, Table};
-use crate::model::{Observation, Question};
+use crate::model::{Observation, Process, Question};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -65,7 +66,8 @@ impl Reader {
         })
     }
 
-    /// Reads the tables of all namespaces, and then who holds the sockets in them. Blocks until all is sent.
+    /// Reads the tables of all namespaces, and then who holds the sockets in them: all that was there is
+    /// [ready](Table::Ready). Blocks until it is sent.
     pub fn bootstrap(&mut self) {
         let mut inodes = HashSet::new();
         let (all, whole) = self.survey();
@@ -78,6 +80,7 @@ impl Reader {
             self.read_table(netns, true, |row| inodes.extend(row.inode));
         }
         self.scan(&inodes);
+        Batch::new(self.answers.clone()).push(Observation::Table(Table::Ready { at: clock::now() }));
     }
 
     /// Answers from now on, until the sender that it gives is dropped.
@@ -105,6 +108,8 @@ impl Reader {
     }
 
     fn answer(&mut self, waiting: &mut Waiting) {
+        // They may end at any moment.
+        self.read_processes(std::mem::take(&mut waiting.processes));
         for (netns, sought) in std::mem::take(&mut waiting.sockets) {
             self.find(netns, &sought);
         }
@@ -113,6 +118,9 @@ impl Reader {
         }
         for netns in std::mem::take(&mut waiting.tables) {
             self.read_table(netns, false, |_| ());
+        }
+        if std::mem::take(&mut waiting.everything) {
+            self.bootstrap();
         }
         if self.scan_due(waiting).is_some_and(|wait| wait.is_zero()) {
             self.scan(&std::mem::take(&mut waiting.inodes));
@@ -123,6 +131,12 @@ impl Reader {
     fn scan_due(&self, waiting: &Waiting) -> Option<Duration> {
         let due = self.scanned.map_or(Duration::ZERO, |scanned| SCAN_PERIOD.saturating_sub(scanned.elapsed()));
         (!waiting.inodes.is_empty()).then_some(due)
+    }
+
+    fn read_processes(&mut self, processes: HashSet<Process>) {
+        let mut batch = Batch::new(self.answers.clone());
+        let readings = processes.into_iter().filter_map(process::read);
+        readings.for_each(|reading| batch.push(Observation::Process(Box::new(reading))));
     }
 
     fn scan(&mut self, inodes: &HashSet<u64>) {
@@ -281,6 +295,8 @@ struct Waiting {
     homeless: Vec<Sought>,
     tables: BTreeSet<u32>,
     inodes: HashSet<u64>,
+    processes: HashSet<Process>,
+    everything: bool,
 }
 
 impl Waiting {
@@ -297,8 +313,12 @@ impl Waiting {
                 Question::Table { netns } => {
                     self.tables.insert(netns.unwrap_or(own));
                 }
+                Question::Everything => self.everything = true,
                 Question::Holder { inode } => {
                     self.inodes.insert(inode);
+                }
+                Question::Process(process) => {
+                    self.processes.insert(process);
                 }
             }
         }

@@ -1,38 +1,26 @@
 //! What the kernel itself counted of TCP, in our own network namespace.
 
 use super::clock;
-use crate::model::Ktime;
-use std::collections::HashMap;
-use std::io;
+use crate::model::observation::Counters;
+use std::{collections::BTreeMap, io};
 
 const FILES: [&str; 2] = ["/proc/self/net/snmp", "/proc/self/net/netstat"];
 /// The lines that are TCP's.
 const PREFIXES: [&str; 2] = ["Tcp", "TcpExt"];
 
-/// The counters, and the moments between which they were read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counters {
-    /// Not before.
-    pub before: Ktime,
-    /// Not after.
-    pub after: Ktime,
-    /// By the kernel's names: `ActiveOpens`, `TW`, `TCPTimeWaitOverflow`, …
-    pub values: HashMap<String, u64>,
-}
-
-/// Reads them.
-pub fn read() -> io::Result<Counters> {
+/// Reads them; whose they are and what they mean the caller knows.
+pub fn read(netns: u32, time_waits_at_birth: bool) -> io::Result<Counters> {
     let before = clock::now();
-    let mut values = HashMap::new();
+    let mut values = BTreeMap::new();
     for file in FILES {
         let text = std::fs::read(file)?;
         parse(&String::from_utf8_lossy(&text), &mut values);
     }
-    Ok(Counters { before, after: clock::now(), values })
+    Ok(Counters { before, after: clock::now(), netns, time_waits_at_birth, values })
 }
 
 /// Pairs of lines, names and then values, both with the same prefix. What is no count (`MaxConn` is -1) is left out.
-fn parse(text: &str, values: &mut HashMap<String, u64>) {
+fn parse(text: &str, values: &mut BTreeMap<String, u64>) {
     let mut lines = text.lines();
     while let (Some(names), Some(counts)) = (lines.next(), lines.next()) {
         let (Some((prefix, names)), Some((same, counts))) = (names.split_once(':'), counts.split_once(':')) else {
@@ -56,15 +44,15 @@ fn parse(text: &str, values: &mut HashMap<String, u64>) {
 mod tests {
     use super::{parse, read};
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
-    fn parsed(text: &str) -> HashMap<String, u64> {
-        let mut values = HashMap::new();
+    fn parsed(text: &str) -> BTreeMap<String, u64> {
+        let mut values = BTreeMap::new();
         parse(text, &mut values);
         values
     }
 
-    fn map<const N: usize>(pairs: [(&str, u64); N]) -> HashMap<String, u64> {
+    fn map<const N: usize>(pairs: [(&str, u64); N]) -> BTreeMap<String, u64> {
         pairs.map(|(name, count)| (name.to_owned(), count)).into()
     }
 
@@ -90,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_kernel_counts() {
-        let counters = read().expect("/proc is there");
+        let counters = read(1, true).expect("/proc is there");
         assert!(counters.before <= counters.after);
         for name in ["ActiveOpens", "PassiveOpens", "TW", "TWKilled", "TWRecycled", "TCPTimeWaitOverflow"] {
             assert!(counters.values.contains_key(name), "{name}");

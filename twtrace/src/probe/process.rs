@@ -2,12 +2,17 @@
 //!
 //! A process may be gone at any moment, and its name is any bytes at all: so plain reads, and nothing is text.
 
-use crate::model::Comm;
-use crate::model::Process;
+use super::cgroup::{self, ThisHost};
+use super::clock;
+use crate::model::observation::{Container, ProcessReading, Runtime};
+use crate::model::process::{Comm, Place, Process};
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
-use std::io;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read as _};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// More of a file of text than any process has there: a line a cgroup hierarchy, a line a limit.
+const LONGEST_TEXT: u64 = 64 << 10;
 
 /// The numbers of all processes, in no order. Threads are left out.
 pub fn pids() -> io::Result<Vec<u32>> {
@@ -38,6 +43,77 @@ pub fn describe(pid: u32) -> Option<Process> {
     Some(Process { pid, uid: real_uid(&status)?, started, comm })
 }
 
+/// What there is to know of this very process; `None` where it has gone, whoever has its number now.
+pub fn read(process: Process) -> Option<ProcessReading> {
+    let pid = process.pid;
+    let Place { cgroup, container } =
+        text(pid, "cgroup").map(|text| cgroup::place(&text, &ThisHost)).unwrap_or_default();
+    let descriptors = descriptors(pid);
+    let descriptor_limit = text(pid, "limits").and_then(|text| descriptor_limit(&text));
+    // Last of all: until here the number was not another's.
+    is_still(process, describe(pid)?).then(|| ProcessReading {
+        at: clock::now(),
+        process,
+        cgroup,
+        container,
+        descriptors,
+        descriptor_limit,
+    })
+}
+
+/// What runs containers and services here: of each runtime, how many it runs, and in how many processes.
+pub fn runtimes() -> io::Result<BTreeMap<Runtime, (usize, usize)>> {
+    let texts = pids()?.into_iter().filter_map(|pid| text(pid, "cgroup"));
+    let mut found: HashMap<Container, usize> = HashMap::new();
+    for container in texts.filter_map(|text| cgroup::place(&text, &ThisHost).container) {
+        *found.entry(container).or_default() += 1;
+    }
+    let mut runtimes = BTreeMap::new();
+    for (container, processes) in found {
+        let (containers, all) = runtimes.entry(container.runtime).or_insert((0, 0));
+        *containers += 1;
+        *all += processes;
+    }
+    Ok(runtimes)
+}
+
+/// A start from /proc is up to a tick before the kernel's own. Without a start the name has to do.
+fn is_still(process: Process, found: Process) -> bool {
+    match (process.started, found.started) {
+        (Some(started), Some(found)) => started.abs_diff(found) <= NANOS_PER_SECOND / 100,
+        _ => process.comm == found.comm,
+    }
+}
+
+fn text(pid: u32, file: &str) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    std::fs::File::open(format!("/proc/{pid}/{file}")).ok()?.take(LONGEST_TEXT).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+/// How many descriptors it has open. The kernel gives the number as the directory's size since 6.2
+/// (`proc_fd_getattr()`, fs/proc/fd.c); before, each is counted.
+fn descriptors(pid: u32) -> Option<u64> {
+    let fds = open_directory(&format!("/proc/{pid}/fd")).ok()?;
+    match rustix::fs::fstat(&fds).ok()?.st_size {
+        0 => {}
+        size => return u64::try_from(size).ok(),
+    }
+    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut entries = RawDir::new(fds, buffer.spare_capacity_mut());
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        count += u64::from(number::<u32>(entry.ok()?.file_name().to_bytes()).is_some());
+    }
+    Some(count)
+}
+
+/// The soft limit in the line `Max open files  1024  524288  files`.
+fn descriptor_limit(limits: &[u8]) -> Option<u64> {
+    let line = limits.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Max open files"))?;
+    words(line).next().and_then(number)
+}
+
 /// Fields 2 and 22 of /proc/PID/stat. The name may hold anything, parentheses and newlines too: it ends at the last
 /// parenthesis, behind which only numbers follow.
 fn name_and_start(stat: &[u8]) -> Option<(Comm, Option<u64>)> {
@@ -66,8 +142,8 @@ pub(super) fn number<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{describe, name_and_start, number, pids, real_uid};
-    use crate::model::Comm;
+    use super::{describe, descriptor_limit, name_and_start, number, pids, read, real_uid};
+    use crate::model::{Comm, Process};
     use proptest::prelude::*;
 
     fn stat(name: &str) -> Vec<u8> {
@@ -109,9 +185,39 @@ mod tests {
         assert_eq!(describe(u32::MAX), None);
     }
 
+    #[test]
+    fn the_soft_limit_counts() {
+        let limits = b"Limit                     Soft Limit           Hard Limit           Units     \n\
+            Max processes             96365                96365                processes \n\
+            Max open files            1024                 524288               files     \n";
+        assert_eq!(descriptor_limit(limits), Some(1024));
+        assert_eq!(
+            descriptor_limit(b"Max open files            unlimited            unlimited            files"),
+            None
+        );
+        assert_eq!(descriptor_limit(b""), None);
+    }
+
+    #[test]
+    fn reads_what_it_is_itself() {
+        let own = describe(std::process::id()).expect("it runs");
+        let reading = read(own).expect("it runs");
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        assert_eq!((reading.process, reading.descriptor_limit), (own, limit));
+        assert!(reading.cgroup.is_none_or(|path| path.starts_with('/')));
+        // Other tests open and close theirs meanwhile; the standard three and this one's own are open.
+        assert!(reading.descriptors.is_some_and(|open| (3..10_000).contains(&open)), "{:?}", reading.descriptors);
+        // Another that had the same number.
+        assert_eq!(read(Process { started: Some(1), ..own }), None);
+        assert_eq!(read(Process { started: None, comm: Comm::new(b"another"), ..own }), None);
+        assert_eq!(read(Process { pid: u32::MAX, ..own }), None);
+    }
+
     proptest! {
         #[test]
         fn bytes_never_panic(bytes: Vec<u8>) {
+            let _ = descriptor_limit(&bytes);
+            let _ = descriptor_limit(&[b"Max open files", &bytes[..]].concat());
             let _ = name_and_start(&bytes);
             let _ = real_uid(&bytes);
             let _ = number::<u64>(&bytes);

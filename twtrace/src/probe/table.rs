@@ -19,8 +19,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
-use wire::{Family, Message, Messages, Request};
-use zerocopy::IntoBytes;
+pub use wire::{Ask, Beside};
+use wire::{Dump, Message, Messages, Request};
+use zerocopy::{Immutable, IntoBytes};
 
 /// The kernel fills no larger buffer at once (`netlink_recvmsg()`).
 const BUFFER_BYTES: usize = 32 << 10;
@@ -37,6 +38,15 @@ pub struct SocketTable {
     buffer: Vec<u8>,
     /// Interfaces that sockets were seen to be bound to: a lookup finds such a socket only by its interface.
     pub(super) devices: BTreeSet<u32>,
+}
+
+/// What a dump gives.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen {
+    /// A socket.
+    Socket(Row, Beside),
+    /// A connection of the SYN queue, which is no socket yet.
+    HalfOpen(FourTuple),
 }
 
 /// A socket to look for.
@@ -60,12 +70,22 @@ impl SocketTable {
         Ok(Self { socket, netns, sequence: 0, buffer: vec![0; BUFFER_BYTES], devices: BTreeSet::new() })
     }
 
-    /// Gives every socket to `take`, IPv4 first, with [`Row::last_ack`] where `last_ack` is set. False where the
+    /// Gives every socket to `take`, listeners first, with [`Row::last_ack`] where `last_ack` is set. False where the
     /// kernel says that it may have left something out, or says what cannot be read. Drop the table
     /// after an error: answers may still be under way.
     pub fn dump(&mut self, last_ack: bool, mut take: impl FnMut(Row)) -> io::Result<bool> {
-        let v4 = self.dump_family(Family::V4, last_ack, &mut take)?;
-        Ok(self.dump_family(Family::V6, last_ack, &mut take)? && v4)
+        self.survey(Ask { idle: last_ack, ..Ask::ALL }, |seen| {
+            if let Seen::Socket(row, _) = seen {
+                take(row);
+            }
+        })
+    }
+
+    /// The same for what is asked, with all that the table says, the SYN queue too.
+    pub fn survey(&mut self, ask: Ask, mut take: impl FnMut(Seen)) -> io::Result<bool> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let filled = self.send(Dump::new(ask, self.sequence))?;
+        self.take_dump(filled, &mut take)
     }
 
     /// Whether the kernel would give the table, without its reading it.
@@ -74,18 +94,12 @@ impl SocketTable {
     /// (`inet_diag_cmd_exact()`).
     pub fn check(&mut self) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let filled = self.send(Request::nothing(Family::V4, self.sequence))?;
+        let filled = self.send(Dump::nothing(self.sequence))?;
         self.take_dump(filled, &mut drop).map(drop)
     }
 
-    fn dump_family(&mut self, family: Family, last_ack: bool, take: &mut impl FnMut(Row)) -> io::Result<bool> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let filled = self.send(Request::dump(family, last_ack, self.sequence))?;
-        self.take_dump(filled, take)
-    }
-
     /// The answers to a dump whose first buffer was filled at `filled`.
-    fn take_dump(&mut self, mut filled: Ktime, take: &mut impl FnMut(Row)) -> io::Result<bool> {
+    fn take_dump(&mut self, mut filled: Ktime, take: &mut impl FnMut(Seen)) -> io::Result<bool> {
         let mut whole = true;
         loop {
             // The kernel fills the first buffer while it takes the request, and each further one at the end of the
@@ -97,17 +111,18 @@ impl SocketTable {
             let bytes = &self.buffer[..length];
             for message in (Messages { bytes, sequence: self.sequence, at, netns: self.netns }) {
                 match message {
-                    Message::Socket { row, device, interrupted } => {
+                    Message::Socket { row, beside, interrupted } => {
                         whole &= !interrupted;
-                        if device != 0 && self.devices.len() < MAX_DEVICES {
-                            self.devices.insert(device);
+                        if beside.device != 0 && self.devices.len() < MAX_DEVICES {
+                            self.devices.insert(beside.device);
                         }
-                        take(row);
+                        take(Seen::Socket(row, beside));
                     }
+                    Message::HalfOpen(tuple) => take(Seen::HalfOpen(tuple)),
                     Message::Done { error: 0, interrupted } => return Ok(whole && !interrupted),
                     Message::Done { error, .. } => return Err(refusal(error)),
                     Message::Refused(error) => return Err(refusal(error)),
-                    Message::HalfOpen | Message::Foreign => {}
+                    Message::Foreign => {}
                     Message::Malformed => whole = false,
                 }
             }
@@ -146,7 +161,7 @@ impl SocketTable {
                     // Without a connection the kernel finds the listener of that port.
                     Message::Socket { row, .. } => return Ok((row.tuple == tuple).then_some(row)),
                     // Stale: there is another socket now, with another cookie (sock_diag_check_cookie()).
-                    Message::HalfOpen | Message::Refused(libc::ENOENT | libc::ESTALE) => return Ok(None),
+                    Message::HalfOpen(_) | Message::Refused(libc::ENOENT | libc::ESTALE) => return Ok(None),
                     Message::Refused(error) => return Err(refusal(error)),
                     Message::Foreign => {}
                     Message::Done { .. } | Message::Malformed => {
@@ -158,7 +173,7 @@ impl SocketTable {
     }
 
     /// When the kernel had taken the request, and so answered a lookup or begun a dump.
-    fn send(&self, request: Request) -> io::Result<Ktime> {
+    fn send(&self, request: impl IntoBytes + Immutable) -> io::Result<Ktime> {
         rustix::io::retry_on_intr(|| send(&self.socket, request.as_bytes(), SendFlags::empty()))?;
         Ok(clock::now())
     }
@@ -173,7 +188,9 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
 fn refusal(error: i32) -> io::Error {
     match error {
         0 => io::Error::new(io::ErrorKind::InvalidData, "an acknowledgement instead of an answer"),
-        libc::ENOENT => io::Error::new(io::ErrorKind::Unsupported, "this kernel has no tcp_diag: modprobe tcp_diag"),
+        libc::ENOENT | libc::EOPNOTSUPP => {
+            io::Error::new(io::ErrorKind::Unsupported, "this kernel has no tcp_diag: modprobe tcp_diag")
+        }
         _ => io::Error::from_raw_os_error(error),
     }
 }

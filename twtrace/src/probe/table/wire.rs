@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, big_endian};
 const AF_INET: u8 = libc::AF_INET as u8;
 const AF_INET6: u8 = libc::AF_INET6 as u8;
 const IPPROTO_TCP: u8 = libc::IPPROTO_TCP as u8;
+const TCPDIAG_GETSOCK: u16 = 18;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
 const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
@@ -23,6 +24,8 @@ const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SHUTDOWN: u16 = 8;
 /// `idiag_timer` of a time-wait socket: `inet_twsk_diag_fill()` of net/ipv4/inet_diag.c.
 const TIMER_TIME_WAIT: u8 = 3;
+/// `struct tcp_info.tcpi_last_data_recv`.
+const LAST_DATA_RECEIVED: usize = 52;
 /// `struct tcp_info.tcpi_last_ack_recv`.
 const LAST_ACK_RECEIVED: usize = 56;
 /// Every state with a number up to CLOSING. Higher bits ask for things that are no connections (bound sockets).
@@ -87,37 +90,79 @@ const _: () = {
     assert!(size_of::<Header>() == 16);
     assert!(size_of::<Id>() == 48);
     assert!(size_of::<Request>() == 72);
+    assert!(size_of::<Dump>() == 76);
     assert!(size_of::<Socket>() == 72);
 };
 
-/// An address family as sock_diag takes it.
+/// What a dump is to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    V4,
-    /// With the v4-mapped sockets.
-    V6,
+pub struct Ask {
+    /// A bit for each state, by its number.
+    pub states: u32,
+    /// When something came in last; the kernel locks the socket for it.
+    pub idle: bool,
 }
 
-impl Request {
-    /// For every TCP socket of `family`.
-    pub(super) fn dump(family: Family, last_ack: bool, sequence: u32) -> Self {
-        let mut request: Self = zerocopy::FromZeros::new_zeroed();
-        request.header = header(NLM_F_DUMP, sequence);
-        request.family = match family {
-            Family::V4 => AF_INET,
-            Family::V6 => AF_INET6,
-        };
-        request.protocol = IPPROTO_TCP;
-        request.extensions = if last_ack { 1 << (INET_DIAG_INFO - 1) } else { 0 };
-        request.states = ALL_STATES;
-        request
+impl Ask {
+    /// Every connection and every listener.
+    pub const ALL: Self = Self { states: ALL_STATES, idle: false };
+
+    /// Those in this state.
+    pub fn only(state: TcpState) -> Self {
+        Self { states: 1 << state as u32, ..Self::ALL }
+    }
+
+    /// And when something came in last.
+    pub fn with_idle(self) -> Self {
+        Self { idle: true, ..self }
+    }
+}
+
+/// What the table says of a socket beside its [`Row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Index of the interface that it is bound to; 0 for none.
+    pub device: u32,
+    /// Of a listener, how many wait to be accepted; else bytes that wait to be read.
+    pub receive_queue: u32,
+    /// Of a listener, how many may wait; else bytes not acknowledged.
+    pub send_queue: u32,
+    /// Nanoseconds since data came in last (`tcpi_last_data_recv`), where it was asked for.
+    pub last_data: Option<u64>,
+}
+
+/// `struct inet_diag_req` behind its header: the older request, which alone asks for both families at once
+/// (`inet_diag_dump_compat()`), so that the table is walked once.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+pub(super) struct Dump {
+    header: Header,
+    family: u8,
+    source_length: u8,
+    destination_length: u8,
+    extensions: u8,
+    id: Id,
+    states: u32,
+    bound: u32,
+}
+
+impl Dump {
+    /// For the TCP sockets of both families; those that are v4-mapped are IPv6.
+    pub(super) fn new(ask: Ask, sequence: u32) -> Self {
+        let mut dump: Self = zerocopy::FromZeros::new_zeroed();
+        dump.header = header(size_of::<Self>(), TCPDIAG_GETSOCK, NLM_F_DUMP, sequence);
+        dump.extensions = if ask.idle { 1 << (INET_DIAG_INFO - 1) } else { 0 };
+        dump.states = ask.states;
+        dump
     }
 
     /// For no socket at all: whether it would be answered (`inet_diag_dump_icsk()` looks into no bucket then).
-    pub(super) fn nothing(family: Family, sequence: u32) -> Self {
-        Self { states: 0, ..Self::dump(family, false, sequence) }
+    pub(super) fn nothing(sequence: u32) -> Self {
+        Self::new(Ask { states: 0, idle: false }, sequence)
     }
+}
 
+impl Request {
     /// For the one socket that receives what comes from `tuple.remote` to `tuple.local` by the interface `device` (0:
     /// one that is bound to none). The kernel answers with a listener when it has no connection.
     ///
@@ -130,7 +175,7 @@ impl Request {
             SocketId::Address(_) | SocketId::Remnant(_) => NO_COOKIE,
         };
         Self {
-            header: header(0, sequence),
+            header: header(size_of::<Self>(), SOCK_DIAG_BY_FAMILY, 0, sequence),
             family,
             protocol: IPPROTO_TCP,
             extensions: 0,
@@ -149,9 +194,8 @@ impl Request {
     }
 }
 
-fn header(flags: u16, sequence: u32) -> Header {
-    let length = size_of::<Request>() as u32;
-    Header { length, kind: SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | flags, sequence, port: 0 }
+fn header(length: usize, kind: u16, flags: u16, sequence: u32) -> Header {
+    Header { length: length as u32, kind, flags: NLM_F_REQUEST | flags, sequence, port: 0 }
 }
 
 fn kernel_address(endpoint: Endpoint, v4_mapped: bool) -> (u8, [u8; 16]) {
@@ -170,14 +214,13 @@ fn kernel_address(endpoint: Endpoint, v4_mapped: bool) -> (u8, [u8; 16]) {
 pub(super) enum Message {
     Socket {
         row: Row,
-        /// Index of the interface that it is bound to; 0 for none.
-        device: u32,
+        beside: Beside,
         /// The table changed in a way that may have hidden a part of it.
         interrupted: bool,
     },
     /// A connection of the SYN queue. Given as SYN_RECV, but without `INET_DIAG_SHUTDOWN`, which every full socket has
     /// (`inet_diag_msg_attrs_fill()`) and `inet_req_diag_fill()` never writes.
-    HalfOpen,
+    HalfOpen(FourTuple),
     /// The dump is over, by this errno if it is not 0.
     Done { error: i32, interrupted: bool },
     /// The kernel refuses, by this errno; 0 is an acknowledgement.
@@ -223,7 +266,8 @@ impl Messages<'_> {
         }
         let interrupted = header.flags & NLM_F_DUMP_INTR != 0;
         match header.kind {
-            SOCK_DIAG_BY_FAMILY => self.socket(body, interrupted),
+            // Of the kind that was asked with.
+            SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK => self.socket(body, interrupted),
             NLMSG_DONE => Some(Message::Done { error: errno(body)?, interrupted }),
             NLMSG_ERROR => Some(Message::Refused(errno(body)?)),
             _ => Some(Message::Foreign),
@@ -232,18 +276,19 @@ impl Messages<'_> {
 
     fn socket(&self, body: &[u8], interrupted: bool) -> Option<Message> {
         let (socket, attributes) = Socket::read_from_prefix(body).ok()?;
-        let Attributes { full, last_ack } = Attributes::read(attributes)?;
+        let Attributes { full, last_ack, last_data } = Attributes::read(attributes)?;
         let state = TcpState::from_number(socket.state)?;
         let is_time_wait = socket.timer == TIMER_TIME_WAIT;
-        if state == TcpState::NewSynRecv || state == TcpState::SynRecv && !full {
-            return Some(Message::HalfOpen);
-        }
         let id = socket.id;
         let (tuple, v4_mapped) = FourTuple::from_kernel(
             is_v6(socket.family)?,
             (id.local, id.local_port.get()),
             (id.remote, id.remote_port.get()),
         );
+        if state == TcpState::NewSynRecv || state == TcpState::SynRecv && !full {
+            return Some(Message::HalfOpen(tuple));
+        }
+        let is_heard = !is_time_wait && has_heard(state);
         let row = Row {
             at: self.at,
             socket: SocketId::Cookie(u64::from(id.cookie_high) << 32 | u64::from(id.cookie_low)),
@@ -253,9 +298,15 @@ impl Messages<'_> {
             state,
             time_wait_left: is_time_wait.then(|| u64::from(socket.expires) * NANOS_PER_MILLI),
             inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
-            last_ack: last_ack.filter(|_| !is_time_wait && has_heard(state)),
+            last_ack: last_ack.filter(|_| is_heard),
         };
-        Some(Message::Socket { row, device: id.device, interrupted })
+        let beside = Beside {
+            device: id.device,
+            receive_queue: socket.receive_queue,
+            send_queue: socket.send_queue,
+            last_data: last_data.filter(|_| is_heard),
+        };
+        Some(Message::Socket { row, beside, interrupted })
     }
 }
 
@@ -281,14 +332,15 @@ fn errno(body: &[u8]) -> Option<i32> {
 struct Attributes {
     /// It is a full socket, not a request or time-wait one.
     full: bool,
-    /// Nanoseconds.
+    /// Nanoseconds, as is the next.
     last_ack: Option<u64>,
+    last_data: Option<u64>,
 }
 
 impl Attributes {
     /// `None` where an attribute reaches beyond `bytes`.
     fn read(mut bytes: &[u8]) -> Option<Self> {
-        let mut found = Self { full: false, last_ack: None };
+        let mut found = Self { full: false, last_ack: None, last_data: None };
         while !bytes.is_empty() {
             let ([length, kind], _) = <[u16; 2]>::read_from_prefix(bytes).ok()?;
             let length = usize::from(length);
@@ -296,8 +348,8 @@ impl Attributes {
             match kind & ATTRIBUTE_TYPE {
                 INET_DIAG_SHUTDOWN => found.full = true,
                 INET_DIAG_INFO => {
-                    let millis = value.get(LAST_ACK_RECEIVED..).and_then(|rest| u32::read_from_prefix(rest).ok());
-                    found.last_ack = millis.map(|(millis, _)| u64::from(millis) * NANOS_PER_MILLI);
+                    found.last_ack = nanos(value, LAST_ACK_RECEIVED);
+                    found.last_data = nanos(value, LAST_DATA_RECEIVED);
                 }
                 _ => {}
             }
@@ -305,6 +357,12 @@ impl Attributes {
         }
         Some(found)
     }
+}
+
+/// Milliseconds at an offset of `struct tcp_info`.
+fn nanos(tcp_info: &[u8], offset: usize) -> Option<u64> {
+    let (millis, _) = u32::read_from_prefix(tcp_info.get(offset..)?).ok()?;
+    Some(u64::from(millis) * NANOS_PER_MILLI)
 }
 
 #[cfg(test)]

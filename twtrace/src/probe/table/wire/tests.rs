@@ -1,4 +1,4 @@
-use super::{Family, INET_DIAG_INFO, INET_DIAG_SHUTDOWN, Message, Messages, NLM_F_DUMP_INTR, Request};
+use super::{Ask, Beside, Dump, INET_DIAG_INFO, INET_DIAG_SHUTDOWN, Message, Messages, NLM_F_DUMP_INTR, Request};
 use crate::model::{Endpoint, FourTuple, Ktime, SocketId, TcpState};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -39,6 +39,7 @@ fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
 /// A full socket as the kernel sends it when asked for INET_DIAG_INFO.
 fn full(state: u8) -> Vec<u8> {
     let mut tcp_info = [0; 248];
+    tcp_info[52..56].copy_from_slice(&4200_u32.to_ne_bytes());
     tcp_info[56..60].copy_from_slice(&3108_u32.to_ne_bytes());
     let mut body = socket(state, 0, 0, 4711);
     body.extend(attribute(INET_DIAG_SHUTDOWN, &[0]));
@@ -69,6 +70,19 @@ fn a_full_socket() {
     assert_eq!((row.time_wait_left, row.v4_mapped), (None, false));
 }
 
+/// `expires`, then the two queues, the user and the inode.
+#[test]
+fn a_listener_has_a_queue_and_its_limit() {
+    let mut body = socket(10, 0, 0, 4711);
+    body[56..64].copy_from_slice(&[3_u32.to_ne_bytes(), 128_u32.to_ne_bytes()].concat());
+    body.extend(attribute(INET_DIAG_INFO, &[0xff; 248]));
+    let [Message::Socket { row, beside, .. }] = decoded(&message(20, 0, &body))[..] else { panic!("a socket") };
+    assert_eq!(beside, Beside { device: 0, receive_queue: 3, send_queue: 128, last_data: None });
+    assert_eq!((row.state, row.last_ack), (TcpState::Listen, None));
+    let [Message::Socket { beside, .. }] = decoded(&message(20, 0, &full(8)))[..] else { panic!("a socket") };
+    assert_eq!(beside.last_data, Some(4_200_000_000));
+}
+
 #[test]
 fn a_time_wait_socket_has_time_left() {
     let waits = row(&socket(6, 3, 59_996, 0));
@@ -89,7 +103,8 @@ fn no_ack_before_the_first() {
 
 #[test]
 fn the_syn_queue_is_told_from_sockets() {
-    assert_eq!(decoded(&message(20, 0, &socket(3, 1, 900, 0))), [Message::HalfOpen]);
+    let half_open = decoded(&message(20, 0, &socket(3, 1, 900, 0)));
+    assert!(matches!(half_open[..], [Message::HalfOpen(tuple)] if tuple.local.port == 80), "{half_open:?}");
     assert_eq!(row(&full(3)).state, TcpState::SynRecv);
 }
 
@@ -153,7 +168,16 @@ fn a_lookup_names_both_ends() {
     assert_eq!(bytes[16], 10);
     assert_eq!(bytes[28..44], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
     assert_eq!(bytes[64..], [0xff; 8]);
-    assert_eq!(Request::dump(Family::V6, true, 1).as_bytes()[16..19], [10, 6, 2]);
+}
+
+/// `struct inet_diag_req`: the extensions before the ends, the states behind them.
+#[test]
+fn a_dump_asks_for_both_families() {
+    let dump = Dump::new(Ask::only(TcpState::CloseWait).with_idle(), SEQUENCE);
+    let bytes = dump.as_bytes();
+    assert_eq!((bytes.len(), &bytes[16..20]), (76, &[0, 0, 0, 2][..]));
+    assert_eq!(bytes[4..6], 18_u16.to_ne_bytes());
+    assert_eq!(bytes[68..72], (1_u32 << 8).to_ne_bytes());
 }
 
 proptest! {
