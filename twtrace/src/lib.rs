@@ -9,3 +9,4 @@ pub mod probe;
 pub mod run;
 pub mod sink;
 pub mod stderr;
+pub mod trace;
