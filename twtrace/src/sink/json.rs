@@ -1,19 +1,15 @@
 //! One JSON object a line, schema 1.
 //!
-//! The records are this module's own: the model can change without a script noticing. What is not known is
-//! null. Names of processes are text with every character that could steer a terminal escaped, before JSON's
-//! own escaping.
+//! Names of processes are text with every character that could steer a terminal escaped, before JSON's own
+//! escaping.
 
-mod record;
-
-use self::record::{AttachedRecord, LifecycleRecord, LostRecord, SummaryRecord, TransitionRecord};
-use super::{Attached, Clock, Sink};
-use crate::model::{Change, Ktime, Tracker, summary::Summary};
+use super::{
+    Attached, Clock, Sink, format,
+    record::{AttachedRecord, LifecycleRecord, LostRecord, SCHEMA, SummaryRecord, TransitionRecord},
+};
+use crate::model::{Change, Ktime, Tracker, join::Origin, summary::Summary};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
-
-/// Raised when a field is renamed, retyped or dropped.
-const SCHEMA: u32 = 1;
 
 /// Bytes that are gathered between two ticks before they are written all the same.
 const BUFFER: usize = 1 << 16;
@@ -23,26 +19,34 @@ pub struct Json<W: Write> {
     out: BufWriter<W>,
     line: Vec<u8>,
     clock: Option<Clock>,
+    /// Of the recording that is replayed.
+    origin: Option<Origin>,
 }
 
 impl<W: Write> Json<W> {
     /// Lines go to `out`, which is flushed when the probes are on, on every tick and at the end.
     pub fn new(out: W) -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER, out), line: Vec::new(), clock: None }
+        Self { out: BufWriter::with_capacity(BUFFER, out), line: Vec::new(), clock: None, origin: None }
     }
 
     fn write(&mut self, kind: &'static str, record: impl Serialize) -> io::Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &Line { kind, schema: SCHEMA, record })?;
+        let host = self.origin.as_ref().filter(|origin| !origin.alone).map(|origin| format::one_line(&origin.host));
+        serde_json::to_writer(&mut self.line, &Line { kind, schema: SCHEMA, host, record })?;
         self.line.push(b'\n');
         self.out.write_all(&self.line)
     }
 }
 
 impl<W: Write> Sink for Json<W> {
+    fn origin(&mut self, origin: &Origin) {
+        self.origin = Some(origin.clone());
+    }
+
     fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         self.clock = Some(attached.clock);
-        self.write("attached", AttachedRecord::new(attached))?;
+        let record = AttachedRecord::new(attached, self.origin.as_ref());
+        self.write("attached", record)?;
         self.out.flush()
     }
 
@@ -61,6 +65,8 @@ impl<W: Write> Sink for Json<W> {
     }
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        // Of all of them.
+        self.origin = None;
         self.write("summary", SummaryRecord::new(summary))?;
         self.out.flush()
     }
@@ -71,6 +77,9 @@ struct Line<R> {
     #[serde(rename = "type")]
     kind: &'static str,
     schema: u32,
+    /// Whose it is, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
     #[serde(flatten)]
     record: R,
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{model::Lifecycle, sink::samples::*};
+use crate::{
+    model::{Lifecycle, observation::Traffic},
+    sink::samples::*,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -30,10 +33,42 @@ fn a_run() {
     insta::assert_snapshot!(out, @r#"
     {"type":"attached","schema":1,"time":"2026-01-01T00:00:00.000000000Z","kernel":"6.18.0-test","version":"0.1.0","probes_on":["tp_btf/inet_sock_set_state"],"probes_off":[{"name":"tp/timer_expire_entry","reason":"EPERM: needs [31mCAP_PERFMON"}],"precision":"hook"}
     {"type":"transition","schema":1,"time":"2026-01-01T00:00:01.102000000Z","connection":1,"family":"ipv4","v4_mapped":false,"local":{"ip":"10.0.0.1","port":40000},"remote":{"ip":"10.0.0.2","port":80},"netns":4026531840,"from":"ESTABLISHED","to":"FIN_WAIT1","duration_ns":1000000000,"process":{"pid":4242,"comm":"curl","uid":33,"start_time":"2025-12-31T23:59:52.500000000Z"},"basis":"observed"}
-    {"type":"lifecycle","schema":1,"connection":1,"family":"ipv4","v4_mapped":false,"local":{"ip":"10.0.0.1","port":40000},"remote":{"ip":"10.0.0.2","port":80},"direction":"outbound","netns":4026531840,"cgroup":null,"container":null,"owner":{"pid":4242,"comm":"curl","uid":33,"start_time":"2025-12-31T23:59:52.500000000Z","basis":"connect"},"opened":"2026-01-01T00:00:00.100000000Z","ended":"2026-01-01T00:01:01.160000000Z","preexisting":false,"complete":true,"states":[{"state":"SYN_SENT","duration_ns":2000000,"basis":"observed"},{"state":"ESTABLISHED","duration_ns":1000000000,"basis":"observed"},{"state":"FIN_WAIT1","duration_ns":1000000,"basis":"observed"},{"state":"FIN_WAIT2","duration_ns":37000000,"basis":"observed"},{"state":"TIME_WAIT","duration_ns":60020000000,"basis":"hook"}],"closed_first":"local","closed_by":{"pid":4242,"comm":"curl","uid":33,"start_time":"2025-12-31T23:59:52.500000000Z","confidence":"certain"},"close":"fin","close_reason":null,"time_wait":{"duration_ns":60020000000,"end":"expired","restarts":0,"basis":"hook"},"close_wait":null,"idle_before_close_ns":null,"bytes_sent":null,"bytes_received":null,"retransmits":null,"lost_evidence":0}
+    {"type":"lifecycle","schema":1,"connection":1,"family":"ipv4","v4_mapped":false,"local":{"ip":"10.0.0.1","port":40000},"remote":{"ip":"10.0.0.2","port":80},"direction":"outbound","netns":4026531840,"cgroup":null,"container":null,"container_runtime":null,"pod":null,"owner":{"pid":4242,"comm":"curl","uid":33,"start_time":"2025-12-31T23:59:52.500000000Z","basis":"connect"},"opened":"2026-01-01T00:00:00.100000000Z","ended":"2026-01-01T00:01:01.160000000Z","preexisting":false,"complete":true,"states":[{"state":"SYN_SENT","duration_ns":2000000,"basis":"observed"},{"state":"ESTABLISHED","duration_ns":1000000000,"basis":"observed"},{"state":"FIN_WAIT1","duration_ns":1000000,"basis":"observed"},{"state":"FIN_WAIT2","duration_ns":37000000,"basis":"observed"},{"state":"TIME_WAIT","duration_ns":60020000000,"basis":"hook"}],"closed_first":"local","closed_by":{"pid":4242,"comm":"curl","uid":33,"start_time":"2025-12-31T23:59:52.500000000Z","confidence":"certain"},"close":"fin","close_reason":null,"time_wait":{"duration_ns":60020000000,"end":"expired","restarts":0,"basis":"hook"},"close_wait":null,"idle_before_close_ns":null,"bytes_sent":null,"bytes_received":null,"retransmits":null,"srtt_ns":null,"lost_evidence":0}
     {"type":"lost","schema":1,"time":"2026-01-01T00:00:03.000000000Z","count":12,"where":"ring"}
     {"type":"summary","schema":1,"events_received":1234,"events_lost":12,"lost_by_place":{"ring":12},"by_close":{"fin":2,"reset_sent":1,"unknown":1},"by_closed_first":{"local":1,"remote":2,"unknown":1},"audit":[{"counter":"ActiveOpens","kernel":20000,"seen":20000,"slack":0,"agrees":true},{"counter":"PassiveOpens","kernel":20001,"seen":20000,"slack":1,"agrees":true},{"counter":"TW","kernel":20000,"seen":19988,"slack":0,"agrees":false}]}
     "#);
+}
+
+#[test]
+fn in_a_container() {
+    check(
+        contained(),
+        &[
+            ("/cgroup", json!("/kubepods.slice/a,\"b\"")),
+            ("/container", json!("01fd96f7ad29")),
+            ("/container_runtime", json!("containerd")),
+            ("/pod", json!("shop/web-0")),
+        ],
+    );
+    let unknown = ["/cgroup", "/container", "/container_runtime", "/pod"].map(|field| (field, json!(null)));
+    check(expired(), &unknown);
+}
+
+#[test]
+fn what_it_carried() {
+    let mut life = expired();
+    life.idle_before_close = Some(1_200_000_000);
+    life.traffic = Some(Traffic { bytes_sent: 1000, bytes_received: 0, retransmits: 2, srtt: None });
+    check(
+        life,
+        &[
+            ("/idle_before_close_ns", json!(1_200_000_000)),
+            ("/bytes_sent", json!(1000)),
+            ("/bytes_received", json!(0)),
+            ("/retransmits", json!(2)),
+            ("/srtt_ns", json!(null)),
+        ],
+    );
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! The records and their fields, as docs and scripts know them.
+//! The records and their fields, as docs and scripts know them, whatever they are written as.
+//!
+//! They are a format of their own: the model can change without a script noticing. What is not known is null.
 
 use crate::{
     model::{
         Endpoint, FourTuple, Ktime, Lifecycle, Process, Shown, Span, TcpState,
         filter::Family,
+        join::Origin,
         observation::Lost,
         summary::{AuditLine, Summary},
     },
@@ -11,6 +14,9 @@ use crate::{
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, net::IpAddr};
+
+/// Raised when a field is renamed, retyped or dropped.
+pub(super) const SCHEMA: u32 = 1;
 
 fn wall(at: Ktime, clock: Option<Clock>) -> Option<String> {
     Some(format::wall(at, clock?))
@@ -20,30 +26,39 @@ fn wall(at: Ktime, clock: Option<Clock>) -> Option<String> {
 pub(super) struct AttachedRecord<'a> {
     time: Option<String>,
     kernel: &'a str,
-    version: &'static str,
-    probes_on: Vec<&'static str>,
-    probes_off: Vec<OffRecord>,
+    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed: Option<ReplayedRecord>,
+    probes_on: Vec<&'a str>,
+    probes_off: Vec<OffRecord<'a>>,
     precision: &'static str,
 }
 
 #[derive(Serialize)]
-struct OffRecord {
-    name: &'static str,
+struct OffRecord<'a> {
+    name: &'a str,
     reason: String,
 }
 
+/// Of a recording, which `version` made.
+#[derive(Serialize)]
+struct ReplayedRecord {
+    host: String,
+}
+
 impl<'a> AttachedRecord<'a> {
-    pub(super) fn new(attached: &'a Attached) -> Self {
+    pub(super) fn new(attached: &'a Attached, origin: Option<&Origin>) -> Self {
         let probes = &attached.probes;
         Self {
             time: wall(attached.at, Some(attached.clock)),
             kernel: &attached.kernel,
-            version: env!("CARGO_PKG_VERSION"),
-            probes_on: probes.iter().filter(|probe| probe.off.is_none()).map(|probe| probe.name).collect(),
+            version: format::one_line(origin.map_or(env!("CARGO_PKG_VERSION"), |origin| &origin.version)),
+            replayed: origin.map(|origin| ReplayedRecord { host: format::one_line(&origin.host) }),
+            probes_on: probes.iter().filter(|probe| probe.off.is_none()).map(|probe| &*probe.name).collect(),
             probes_off: probes
                 .iter()
                 .filter_map(|probe| {
-                    Some(OffRecord { name: probe.name, reason: format::one_line(probe.off.as_deref()?) })
+                    Some(OffRecord { name: &probe.name, reason: format::one_line(probe.off.as_deref()?) })
                 })
                 .collect(),
             precision: attached.precision.name(),
@@ -95,9 +110,10 @@ pub(super) struct LifecycleRecord {
     remote: EndpointRecord,
     direction: Option<&'static str>,
     netns: Option<u32>,
-    // Not observed yet.
     cgroup: Option<String>,
     container: Option<String>,
+    container_runtime: Option<&'static str>,
+    pod: Option<String>,
     owner: Option<OwnerRecord>,
     opened: Option<String>,
     ended: Option<String>,
@@ -110,11 +126,11 @@ pub(super) struct LifecycleRecord {
     close_reason: Option<&'static str>,
     time_wait: Option<TimeWaitRecord>,
     close_wait: Option<CloseWaitRecord>,
-    // Not observed yet.
     idle_before_close_ns: Option<u64>,
     bytes_sent: Option<u64>,
     bytes_received: Option<u64>,
-    retransmits: Option<u64>,
+    retransmits: Option<u32>,
+    srtt_ns: Option<u64>,
     lost_evidence: u64,
 }
 
@@ -129,8 +145,10 @@ impl LifecycleRecord {
             remote: EndpointRecord::new(remote),
             direction: lifecycle.direction.map(|direction| direction.name()),
             netns: lifecycle.netns,
-            cgroup: None,
-            container: None,
+            cgroup: lifecycle.cgroup().map(str::to_owned),
+            container: lifecycle.container().map(|container| container.id.to_string()),
+            container_runtime: lifecycle.container().map(|container| container.runtime.name()),
+            pod: lifecycle.container().and_then(|container| container.pod.as_deref()).map(str::to_owned),
             owner: lifecycle.owner.map(|owner| OwnerRecord {
                 process: ProcessRecord::new(&owner.process, clock),
                 basis: owner.basis.name(),
@@ -144,6 +162,7 @@ impl LifecycleRecord {
             closed_by: lifecycle.closed_by.map(|closer| CloserRecord {
                 process: ProcessRecord::new(&closer.process, clock),
                 confidence: closer.confidence.name(),
+                host: lifecycle.closed_on.as_deref().map(format::one_line),
             }),
             close: lifecycle.close.map(|close| close.name()),
             close_reason: lifecycle.close_reason,
@@ -158,10 +177,11 @@ impl LifecycleRecord {
                 accepted: close_wait.accepted,
                 basis: lifecycle.span(TcpState::CloseWait).map(|span| span.basis.name()),
             }),
-            idle_before_close_ns: None,
-            bytes_sent: None,
-            bytes_received: None,
-            retransmits: None,
+            idle_before_close_ns: lifecycle.idle_before_close,
+            bytes_sent: lifecycle.traffic.map(|traffic| traffic.bytes_sent),
+            bytes_received: lifecycle.traffic.map(|traffic| traffic.bytes_received),
+            retransmits: lifecycle.traffic.map(|traffic| traffic.retransmits),
+            srtt_ns: lifecycle.traffic.and_then(|traffic| traffic.srtt),
             lost_evidence: lifecycle.lost_evidence,
         }
     }
@@ -217,6 +237,9 @@ struct CloserRecord {
     #[serde(flatten)]
     process: ProcessRecord,
     confidence: &'static str,
+    /// Where it is another one than the lifecycle's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
 }
 
 #[derive(Serialize)]
