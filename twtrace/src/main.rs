@@ -6,13 +6,24 @@ use twtrace::{cli, run, stderr};
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    stderr::listen(matches!(&cli.command, cli::Command::Watch(args) if args.tracing.verbose));
+    stderr::listen(match &cli.command {
+        cli::Command::Watch(args) => args.tracing.verbose,
+        cli::Command::Record(args) => args.tracing.verbose,
+        _ => false,
+    });
     let done = |result: io::Result<()>| match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     };
     let result = match cli.command {
-        cli::Command::Watch(args) => run::watch(*args),
+        cli::Command::Watch(args) => run::watch(&args),
+        cli::Command::Record(args) => run::record(&args),
+        cli::Command::Report(args) => run::report(&args),
+        cli::Command::States(args) => run::states(*args),
+        cli::Command::Export(args) => match args.format() {
+            Ok(format) => run::export(&args, format),
+            Err(usage) => usage.exit(),
+        },
         cli::Command::Doctor(args) => run::doctor(&args),
         cli::Command::Completions { shell } => done(cli::completions(shell, &mut io::stdout().lock())),
         cli::Command::Man => done(cli::man(&mut io::stdout().lock())),

@@ -1,7 +1,17 @@
 //! What is said beside the output: lines on stderr, `twtrace: warning: …`.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::io::{self, Write};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Lines that are kept back at the most, the newest.
+const KEPT: usize = 1_000;
+
+/// Lines that wait, while the terminal is a picture.
+static HELD: Mutex<Option<VecDeque<String>>> = Mutex::new(None);
 
 /// Every `log` record from warnings on, and with `-v` what the probes and twtrace itself say of their work.
 struct Stderr;
@@ -16,9 +26,38 @@ pub fn listen(verbose: bool) {
     }
 }
 
+/// Keeps lines back until [`release`]: they would spoil the picture on the terminal.
+pub fn hold() {
+    held().get_or_insert_default();
+}
+
+/// The last line that waits.
+pub fn last() -> Option<String> {
+    let held = held();
+    let line = held.as_ref()?.back()?;
+    Some(line.trim_end().strip_prefix("twtrace: ").unwrap_or(line).to_owned())
+}
+
+/// Writes the lines that waited; from now on none does.
+pub fn release() {
+    let lines = held().take();
+    for line in lines.unwrap_or_default() {
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+fn held() -> MutexGuard<'static, Option<VecDeque<String>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Says why the run failed.
 pub fn fail(error: &anyhow::Error) {
     say(&format!("{error:#}"), "");
+}
+
+/// Says what is neither a failure nor a warning, and good to know.
+pub fn note(text: &str) {
+    say(text, "");
 }
 
 impl Log for Stderr {
@@ -46,8 +85,14 @@ fn name(level: Level) -> &'static str {
 }
 
 fn say(text: &str, level: &str) {
+    let lines = lines(text, level);
+    if let Some(held) = &mut *held() {
+        held.extend(lines.split_inclusive('\n').map(str::to_owned));
+        held.drain(..held.len().saturating_sub(KEPT));
+        return;
+    }
     // Where nobody reads stderr there is nobody to tell.
-    let _ = io::stderr().lock().write_all(lines(text, level).as_bytes());
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// Each line with its mark, and nothing in it that steers a terminal.

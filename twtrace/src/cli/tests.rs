@@ -1,5 +1,7 @@
-use super::*;
-use clap::error::ErrorKind;
+use super::{values::duration, *};
+use crate::model::filter::{Family, Filter};
+use clap::{CommandFactory as _, error::ErrorKind};
+use std::{num::NonZeroU64, time::Duration};
 
 fn watch(words: &str) -> Watch {
     let words = ["twtrace", "watch"].into_iter().chain(words.split_whitespace());
@@ -22,7 +24,7 @@ fn the_words_fit_together() {
 }
 
 #[test]
-fn watch_without_words_shows_everything_as_text() {
+fn watch_without_words_shows_everything() {
     let watch = watch("");
     assert_eq!(watch.format, Format::Auto);
     assert!(!watch.events && !watch.wall_time && !watch.relative_time);
@@ -53,6 +55,42 @@ fn every_word_is_understood() {
     assert_eq!(filter.family, Some(Family::Ipv4));
 }
 
+/// A recording keeps them so, and whoever reads it applies them again.
+#[test]
+fn filters_are_the_same_out_of_a_recording() {
+    let words = "-p 1,2 --comm nginx,a=b --uid 0 -L 80,8000-8999 -D 443 --local-addr 10.0.0.0/8,::ffff:1.2.3.4 \
+                 --remote-addr 2001:db8::/32 -6 --netns net:[4026531840]";
+    let given = watch(words).filter;
+    let kept = given.words();
+    let read = FilterArgs::parse(&kept).expect("they were words before");
+    assert_eq!(read.filter(), given.filter(), "{kept:?}");
+    assert_eq!(kept.len(), 9);
+    assert!(watch("").filter.words().is_empty());
+    assert!(FilterArgs::parse(&["--not-yet-known=1".to_owned()]).is_err());
+    assert!(FilterArgs::parse(&["--help".to_owned()]).is_err());
+}
+
+#[test]
+fn a_recording_has_a_file_its_limits_and_a_command() {
+    let record = |words: &str| {
+        let words = ["twtrace", "record"].into_iter().chain(words.split_whitespace());
+        match Cli::try_parse_from(words).expect("good words").command {
+            Command::Record(record) => *record,
+            other => panic!("{other:?}"),
+        }
+    };
+    let args = record("-w x.arrows --rotate-size 100M --rotate-count 10 --max-size 2G --duration 1m -- sh -c -w");
+    assert_eq!(args.writing.write.as_deref(), Some(std::path::Path::new("x.arrows")));
+    assert_eq!((args.writing.rotate_size, args.writing.max_size), (Some(100 << 20), Some(2 << 30)));
+    assert_eq!(args.command, ["sh", "-c", "-w"]);
+    assert_eq!(refused("record").0, 2);
+    for size in ["0", "x", "1Q", "99999999999T", "1.5M"] {
+        let rule = "a size is a number of bytes, or one with K, M, G or T: 512K, 100M, 2G";
+        let (code, line) = refused(&format!("record -w x --max-size {size}"));
+        assert_eq!((code, line), (2, format!("error: invalid value '{size}' for '--max-size <SIZE>': {rule}")));
+    }
+}
+
 #[test]
 fn usage_errors_exit_2_and_name_the_rule() {
     let page = rustix::param::page_size();
@@ -70,9 +108,9 @@ fn usage_errors_exit_2_and_name_the_rule() {
                 .to_owned(),
         ),
         ("watch -4 -6", "error: the argument '--ipv4' cannot be used with '--ipv6'".to_owned()),
-        ("watch --format tui", "error: invalid value 'tui' for '--format <FORMAT>'".to_owned()),
+        ("watch --format tv", "error: invalid value 'tv' for '--format <FORMAT>'".to_owned()),
         ("watch --nonsense", "error: unexpected argument '--nonsense' found".to_owned()),
-        ("record", "error: unrecognized subcommand 'record'".to_owned()),
+        ("trace", "error: unrecognized subcommand 'trace'".to_owned()),
     ];
     for (words, line) in cases {
         assert_eq!(refused(words), (2, line), "{words}");
@@ -80,6 +118,31 @@ fn usage_errors_exit_2_and_name_the_rule() {
     assert_eq!(refused("watch --count 0").0, 2);
     assert_eq!(refused("watch -p 0").0, 2);
     assert_eq!(refused("").0, 2);
+}
+
+#[test]
+fn filters_are_understood_on_a_line_of_their_own() {
+    let filter = FilterArgs::parse_line("  -p 1,2 --comm 'Web Content' -D443 ").expect("good words");
+    assert_eq!(filter, watch_filter(&["-p", "1,2", "--comm", "Web Content", "-D", "443"]));
+    assert_eq!(FilterArgs::parse_line(""), Ok(Filter::default()));
+    let cases = [
+        ("-p x", "invalid value 'x' for '--pid <PIDS>': invalid digit found in string"),
+        ("80", "unexpected argument '80' found"),
+        ("--help", "unexpected argument '--help' found"),
+        ("--comm 'a", "a quote is not closed"),
+        ("-4 -6", "the argument '--ipv4' cannot be used with '--ipv6'"),
+    ];
+    for (line, error) in cases {
+        assert_eq!(FilterArgs::parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+fn watch_filter(words: &[&str]) -> Filter {
+    let words = ["twtrace", "watch"].iter().chain(words);
+    match Cli::try_parse_from(words).expect("good words").command {
+        Command::Watch(watch) => watch.filter.filter(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -107,7 +170,7 @@ fn completions_and_manual_name_every_command() {
     let mut page = Vec::new();
     man(&mut page).expect("memory takes it");
     let page = String::from_utf8(page).expect("text");
-    for command in ["watch", "doctor", "completions", "man"] {
+    for command in ["watch", "record", "doctor", "completions", "man"] {
         assert!(script.contains(&format!("twtrace__subcmd__{command}")), "{command}: {script}");
         assert!(page.contains(&format!(".SH \"TWTRACE {}\"", command.to_uppercase())), "{command}");
     }

@@ -5,7 +5,8 @@
 
 use super::{Attached, Clock, Sink, format, notes};
 use crate::model::{
-    Change, Endpoint, Ktime, Lifecycle, Owner, Process, Shown, TcpState, Tracker, filter::Family, summary::Summary,
+    Change, Endpoint, Ktime, Lifecycle, Owner, Process, Shown, TcpState, Tracker, filter::Family, join::Origin,
+    summary::Summary,
 };
 use std::io::{self, Write};
 
@@ -20,6 +21,8 @@ pub struct Csv<W: Write, N: Write> {
     columns: &'static [Column],
     header_written: bool,
     clock: Option<Clock>,
+    /// Of the recording that is replayed.
+    origin: Option<Origin>,
 }
 
 impl<W: Write, N: Write> Csv<W, N> {
@@ -27,14 +30,18 @@ impl<W: Write, N: Write> Csv<W, N> {
     pub fn new(out: W, notes: N, events: bool) -> Self {
         let columns = if events { &ALL[..] } else { &ALL[1..ALL.len() - TRANSITION_COLUMNS] };
         let out = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
-        Self { out, notes, columns, header_written: false, clock: None }
+        Self { out, notes, columns, header_written: false, clock: None, origin: None }
     }
 
     fn write(&mut self, row: Row<'_>) -> io::Result<()> {
         self.write_header()?;
         let clock = self.clock;
         let fields = self.columns.iter().map(|(_, field)| field(&row, clock).map_or_else(String::new, guarded));
-        self.out.write_record(fields).map_err(io_error)
+        let closer = row.lifecycle().and_then(|life| life.closed_on.as_deref());
+        let hosts = self
+            .host()
+            .map(|host| [Some(host), closer].map(|host| guarded(host.map(format::one_line).unwrap_or_default())));
+        self.out.write_record(fields.chain(hosts.into_iter().flatten())).map_err(io_error)
     }
 
     /// A table without rows still has its header.
@@ -43,16 +50,27 @@ impl<W: Write, N: Write> Csv<W, N> {
             return Ok(());
         }
         self.header_written = true;
-        self.out.write_record(self.columns.iter().map(|(name, _)| name)).map_err(io_error)
+        let hosts = self.host().map(|_| ["host", "closed_by_host"]);
+        let names = self.columns.iter().map(|&(name, _)| name).chain(hosts.into_iter().flatten());
+        self.out.write_record(names).map_err(io_error)
+    }
+
+    /// Whose a row is, where there are several.
+    fn host(&self) -> Option<&str> {
+        self.origin.as_ref().filter(|origin| !origin.alone).map(|origin| &*origin.host)
     }
 }
 
 impl<W: Write, N: Write> Sink for Csv<W, N> {
+    fn origin(&mut self, origin: &Origin) {
+        self.origin = Some(origin.clone());
+    }
+
     fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         self.clock = Some(attached.clock);
         self.write_header()?;
         self.out.flush()?;
-        notes::attached(&mut self.notes, attached)
+        notes::attached(&mut self.notes, attached, self.origin.as_ref())
     }
 
     fn change(&mut self, change: &Change) -> io::Result<()> {
@@ -135,7 +153,7 @@ type Column = (&'static str, fn(&Row<'_>, Option<Clock>) -> Option<String>);
 const TRANSITION_COLUMNS: usize = 9;
 
 /// The first and the last columns are there with `--events` alone.
-static ALL: [Column; 50] = [
+static ALL: [Column; 53] = [
     ("type", |row, _| {
         text(match row {
             Row::Lifecycle(_) => "lifecycle",
@@ -166,8 +184,8 @@ static ALL: [Column; 50] = [
             Row::Transition(shown) => shown.netns,
         }?)
     }),
-    ("cgroup", |_, _| None),
-    ("container", |_, _| None),
+    ("cgroup", |row, _| text(row.lifecycle()?.cgroup()?)),
+    ("container", |row, _| text(&row.lifecycle()?.container()?.id)),
     ("owner_pid", |row, _| text(row.owner()?.process.pid)),
     ("owner_comm", |row, _| text(row.owner()?.process.comm)),
     ("owner_uid", |row, _| text(row.owner()?.process.uid)),
@@ -192,11 +210,14 @@ static ALL: [Column; 50] = [
     ("close_wait_ns", |row, _| text(row.lifecycle()?.close_wait()?.lasted?)),
     ("close_wait_accepted", |row, _| text(row.lifecycle()?.close_wait()?.accepted?)),
     ("close_wait_basis", |row, _| text(row.lifecycle()?.span(TcpState::CloseWait)?.basis.name())),
-    ("idle_before_close_ns", |_, _| None),
-    ("bytes_sent", |_, _| None),
-    ("bytes_received", |_, _| None),
-    ("retransmits", |_, _| None),
+    ("idle_before_close_ns", |row, _| text(row.lifecycle()?.idle_before_close?)),
+    ("bytes_sent", |row, _| text(row.lifecycle()?.traffic?.bytes_sent)),
+    ("bytes_received", |row, _| text(row.lifecycle()?.traffic?.bytes_received)),
+    ("retransmits", |row, _| text(row.lifecycle()?.traffic?.retransmits)),
     ("lost_evidence", |row, _| text(row.lifecycle()?.lost_evidence)),
+    ("container_runtime", |row, _| text(row.lifecycle()?.container()?.runtime.name())),
+    ("pod", |row, _| text(row.lifecycle()?.container()?.pod.as_deref()?)),
+    ("srtt_ns", |row, _| text(row.lifecycle()?.traffic?.srtt?)),
     ("time", |row, clock| Some(format::wall(row.transition()?.at, clock?))),
     ("from", |row, _| text(row.transition()?.from.name())),
     ("to", |row, _| text(row.transition()?.to.name())),

@@ -30,6 +30,8 @@ pub struct Report {
     pub namespaces: Namespaces,
     /// Processes; `None` where /proc cannot be read.
     pub processes: Option<Processes>,
+    /// What runs containers and services here; `None` where /proc cannot be read.
+    pub runtimes: Option<Vec<RuntimeLine>>,
     /// What can be said on TIME_WAIT.
     pub time_wait: TimeWait,
     /// Every hook that there is, in the order of importance.
@@ -80,6 +82,17 @@ pub struct Processes {
     pub found: usize,
     /// Of how many the descriptors cannot be read.
     pub unreadable: usize,
+}
+
+/// A container runtime, or systemd with its units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RuntimeLine {
+    /// `docker`, `containerd`, `cri-o`, `podman`, `kubernetes`, `systemd`.
+    pub runtime: &'static str,
+    /// How many it runs.
+    pub containers: usize,
+    /// Processes in them.
+    pub processes: usize,
 }
 
 /// What can be said on TIME_WAIT.
@@ -230,9 +243,23 @@ fn facts(out: &mut impl Write, report: &Report) -> io::Result<()> {
         }
         None => writeln!(out, "processes      not readable")?,
     }
+    writeln!(out, "containers     {}", runtimes(report.runtimes.as_deref()))?;
     writeln!(out, "jiffy          {}", jiffy(time_wait.jiffy_ns))?;
     writeln!(out, "TIME_WAIT      {}", grade(time_wait.default.as_ref()))?;
     writeln!(out, "  with --exact {}", grade(time_wait.exact.as_ref()))
+}
+
+/// `docker: 3 with 12 processes; systemd: 1 with 1 process`
+fn runtimes(runtimes: Option<&[RuntimeLine]>) -> String {
+    let word = |line: &RuntimeLine| {
+        let RuntimeLine { runtime, containers, processes } = line;
+        format!("{runtime}: {containers} with {processes} process{}", if *processes == 1 { "" } else { "es" })
+    };
+    match runtimes {
+        None => "not readable".to_owned(),
+        Some([]) => "no runtime seen".to_owned(),
+        Some(lines) => lines.iter().map(word).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// `4 ms (HZ=250)`

@@ -2,36 +2,11 @@
 //!
 //! Pure text: knows no format as a whole and no output.
 
+pub use crate::model::units::{bytes, count, duration};
+
 use super::Clock;
 use crate::model::Ktime;
 use jiff::Timestamp;
-
-/// Nanoseconds in the unit a person would choose: `812us`, `3.2ms`, `1.04s`, `2m05s`, `1h02m`, `3d04h`.
-///
-/// Seconds go up to two minutes, since a TIME_WAIT is to be told from its 60 s by its hundredths.
-pub fn duration(nanos: u64) -> String {
-    let [micros, tenths, hundredths, seconds] =
-        [1_000, 100_000, 10_000_000, 1_000_000_000].map(|unit| rounded(nanos, unit));
-    if nanos < 1_000 {
-        format!("{nanos}ns")
-    } else if micros < 1_000 {
-        format!("{micros}us")
-    } else if tenths < 10_000 {
-        format!("{}.{}ms", tenths / 10, tenths % 10)
-    } else if hundredths < 12_000 {
-        format!("{}.{:02}s", hundredths / 100, hundredths % 100)
-    } else if seconds < 3_600 {
-        format!("{}m{:02}s", seconds / 60, seconds % 60)
-    } else if seconds < 86_400 {
-        format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60)
-    } else {
-        format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24)
-    }
-}
-
-fn rounded(nanos: u64, unit: u64) -> u64 {
-    nanos.saturating_add(unit / 2) / unit
-}
 
 /// The wall time of a moment, RFC 3339 in UTC with nine digits.
 pub fn wall(at: Ktime, clock: Clock) -> String {
@@ -46,6 +21,11 @@ pub fn wall_of_boottime(nanos: u64, clock: Clock) -> String {
 /// The time of day in UTC to the millisecond: `15:04:05.678`.
 pub fn time_of_day(at: Ktime, clock: Clock) -> String {
     timestamp(at.0, clock.realtime).strftime("%H:%M:%S.%3f").to_string()
+}
+
+/// Date and time in UTC to the second: `2026-01-01 15:04:05`.
+pub fn date_and_time(at: Ktime, clock: Clock) -> String {
+    timestamp(at.0, clock.realtime).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn timestamp(nanos: u64, offset: i64) -> Timestamp {
@@ -70,32 +50,6 @@ mod tests {
     use super::*;
 
     const CLOCK: Clock = Clock { realtime: 1_767_225_600_000_000_000, boottime: 5_000_000_000 };
-
-    #[test]
-    fn durations_are_in_a_persons_units() {
-        let cases: [(u64, &str); 17] = [
-            (0, "0ns"),
-            (999, "999ns"),
-            (1_499, "1us"),
-            (812_000, "812us"),
-            (999_499, "999us"),
-            (999_500, "1.0ms"),
-            (3_200_000, "3.2ms"),
-            (999_949_999, "999.9ms"),
-            (999_950_000, "1.00s"),
-            (1_040_000_000, "1.04s"),
-            (60_018_000_000, "60.02s"),
-            (119_994_999_999, "119.99s"),
-            (119_995_000_000, "2m00s"),
-            (125_000_000_000, "2m05s"),
-            (3_599_499_999_999, "59m59s"),
-            (3_720_000_000_000, "1h02m"),
-            (u64::MAX, "213503d23h"),
-        ];
-        for (nanos, shown) in cases {
-            assert_eq!(duration(nanos), shown, "{nanos}");
-        }
-    }
 
     #[test]
     fn wall_time_has_nine_digits() {

@@ -2,20 +2,35 @@
 
 pub mod csv;
 pub mod doctor;
+pub mod export;
 pub mod format;
+pub mod html;
 pub mod json;
+pub mod metrics;
 mod notes;
+pub mod progress;
+mod record;
+pub mod report;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
+pub mod states;
 pub mod text;
+pub mod tui;
 
-use crate::model::{Change, Ktime, Observation, Tracker, summary::Summary};
+pub use crate::model::attached::{Attached, Clock, Precision, Probe};
+
+use crate::model::{Change, Ktime, Observation, Question, Tracker, join::Origin, summary::Summary};
 use std::io;
 
 /// One way of showing or keeping what happens.
 ///
 /// Errors are those of the output; a closed pipe is [`io::ErrorKind::BrokenPipe`] and ends the run quietly.
 pub trait Sink {
+    /// A recording is replayed: whose what follows is, up to the next such word.
+    ///
+    /// Of several, changes, ticks and what is attached have common times and numbers; an observation has its host's own.
+    fn origin(&mut self, _origin: &Origin) {}
+
     /// The probes are on; events come from now on.
     fn attached(&mut self, attached: &Attached) -> io::Result<()>;
 
@@ -32,61 +47,47 @@ pub trait Sink {
         Ok(())
     }
 
+    /// What it would like to have observed.
+    fn question(&mut self) -> Option<Question> {
+        None
+    }
+
     /// The run is over.
     fn finish(&mut self, summary: &Summary) -> io::Result<()>;
 }
 
-/// What a live run works with.
-#[derive(Clone, Debug)]
-pub struct Attached {
-    /// When the last probe was on.
-    pub at: Ktime,
-    /// `uname -r`.
-    pub kernel: String,
-    /// Every probe that there is, in the order of importance.
-    pub probes: Vec<Probe>,
-    /// How TIME_WAIT is measured.
-    pub precision: Precision,
-    /// What the kernel's clocks mean as wall time.
-    pub clock: Clock,
-}
+/// A sink that is told of everything but of transitions, which another asked for.
+pub struct Untold(pub Box<dyn Sink>);
 
-/// A probe and whether it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// The hook's name, as the kernel's: `tp_btf/inet_sock_set_state`.
-    pub name: &'static str,
-    /// Why it is not on; `None` when it is.
-    pub off: Option<String>,
-}
+impl Sink for Untold {
+    fn origin(&mut self, origin: &Origin) {
+        self.0.origin(origin);
+    }
 
-/// How TIME_WAIT is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// By its timer.
-    Hook,
-    /// By readings of the socket table.
-    SockDiag,
-    /// By arithmetic alone.
-    Inferred,
-}
+    fn attached(&mut self, attached: &Attached) -> io::Result<()> {
+        self.0.attached(attached)
+    }
 
-impl Precision {
-    /// As printed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hook => "hook",
-            Self::SockDiag => "sock_diag",
-            Self::Inferred => "inferred",
+    fn observation(&mut self, observation: &Observation) -> io::Result<()> {
+        self.0.observation(observation)
+    }
+
+    fn change(&mut self, change: &Change) -> io::Result<()> {
+        match change {
+            Change::Transition(_) => Ok(()),
+            _ => self.0.change(change),
         }
     }
-}
 
-/// What the kernel's clocks mean as wall time, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
-    /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC`.
-    pub realtime: i64,
-    /// `CLOCK_BOOTTIME` less `CLOCK_MONOTONIC`.
-    pub boottime: i64,
+    fn tick(&mut self, at: Ktime, tracker: &Tracker) -> io::Result<()> {
+        self.0.tick(at, tracker)
+    }
+
+    fn question(&mut self) -> Option<Question> {
+        self.0.question()
+    }
+
+    fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        self.0.finish(summary)
+    }
 }

@@ -1,19 +1,28 @@
 //! What is said beside the rows, on stderr: that the probes are on, what was lost, what the run came to.
 
-use super::{Attached, format::one_line};
-use crate::model::{Close, LossPlace, Side, observation::Lost, summary::Summary};
+use super::{
+    Attached,
+    format::{one_line, wall},
+};
+use crate::model::{Close, LossPlace, Side, join::Origin, observation::Lost, summary::Summary};
 use std::{
     collections::BTreeMap,
     io::{self, Write},
 };
 
-/// One line for what is on, one for each probe that is not.
-pub(super) fn attached(out: &mut impl Write, attached: &Attached) -> io::Result<()> {
+/// One line for what is on, or was on in a recording, and one for each probe that is not.
+pub(super) fn attached(out: &mut impl Write, attached: &Attached, origin: Option<&Origin>) -> io::Result<()> {
     let on = attached.probes.iter().filter(|probe| probe.off.is_none()).count();
+    let begin = match origin {
+        None => format!("twtrace {} attached:", env!("CARGO_PKG_VERSION")),
+        Some(Origin { host, version, .. }) => {
+            let began = wall(attached.at, attached.clock);
+            format!("recorded on {} from {began} by twtrace {}:", one_line(host), one_line(version))
+        }
+    };
     writeln!(
         out,
-        "twtrace {} attached: kernel {}, {on} of {} probes on, TIME_WAIT precision {}",
-        env!("CARGO_PKG_VERSION"),
+        "{begin} kernel {}, {on} of {} probes on, TIME_WAIT precision {}",
         one_line(&attached.kernel),
         attached.probes.len(),
         attached.precision.name(),
@@ -32,6 +41,7 @@ pub(super) fn lost(out: &mut impl Write, lost: &Lost) -> io::Result<()> {
         LossPlace::Ring => "the ring was full; a larger --ring holds more",
         LossPlace::Recursion => "the kernel skipped a program that was running on that CPU already",
         LossPlace::Decode => "records that make no sense; please report this",
+        LossPlace::Recording => "the recording is damaged there",
     };
     writeln!(out, "twtrace: {} events lost ({}): {remedy}", lost.count, lost.place.name())?;
     out.flush()

@@ -4,9 +4,11 @@ use super::{Attached, Clock, Precision, Probe, Sink};
 use crate::model::{
     Basis, Change, Close, Closer, Comm, Confidence, Direction, Endpoint, FourTuple, Ktime, Lifecycle, LossPlace, Owner,
     OwnerBasis, Process, Shown, Side, Span, TcpState, TimeWaitEnd, Tracker,
-    observation::Lost,
+    observation::{Container, Lost, Runtime},
+    process::Place,
     summary::{AuditLine, Summary},
 };
+use smallvec::smallvec;
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -15,13 +17,13 @@ use std::{
 pub(super) const MS: u64 = 1_000_000;
 
 /// The start is 2026-01-01T00:00:00 at 10 s of the kernel's clock, which slept for 5 s.
-pub(super) fn attached() -> Attached {
+pub(crate) fn attached() -> Attached {
     Attached {
         at: at(0),
         kernel: "6.18.0-test".to_owned(),
         probes: vec![
-            Probe { name: "tp_btf/inet_sock_set_state", off: None },
-            Probe { name: "tp/timer_expire_entry", off: Some("EPERM:\nneeds \u{1b}[31mCAP_PERFMON".to_owned()) },
+            Probe { name: "tp_btf/inet_sock_set_state".into(), off: None },
+            Probe { name: "tp/timer_expire_entry".into(), off: Some("EPERM:\nneeds \u{1b}[31mCAP_PERFMON".to_owned()) },
         ],
         precision: Precision::Hook,
         clock: Clock { realtime: 1_767_225_590_000_000_000, boottime: 5_000_000_000 },
@@ -29,11 +31,11 @@ pub(super) fn attached() -> Attached {
 }
 
 /// Milliseconds after the start.
-pub(super) fn at(millis: u64) -> Ktime {
+pub(crate) fn at(millis: u64) -> Ktime {
     Ktime(10_000 * MS + millis * MS)
 }
 
-pub(super) fn tuple(local: &str, remote: &str) -> FourTuple {
+pub(crate) fn tuple(local: &str, remote: &str) -> FourTuple {
     let [local, remote] = [local, remote].map(|end| {
         let end: SocketAddr = end.parse().expect("an address and a port");
         Endpoint { ip: end.ip(), port: end.port() }
@@ -41,28 +43,28 @@ pub(super) fn tuple(local: &str, remote: &str) -> FourTuple {
     FourTuple { local, remote }
 }
 
-pub(super) fn process(pid: u32, comm: &[u8]) -> Process {
+pub(crate) fn process(pid: u32, comm: &[u8]) -> Process {
     Process { pid, uid: 33, started: Some(7_500 * MS), comm: Comm::new(comm) }
 }
 
-pub(super) fn span(state: TcpState, entered: u64, lasted: Option<u64>, basis: Basis) -> Span {
+pub(crate) fn span(state: TcpState, entered: u64, lasted: Option<u64>, basis: Basis) -> Span {
     Span { state, entered: Some(at(entered)), lasted: lasted.map(|millis| millis * MS), basis }
 }
 
 /// Nothing is known of it but its ends.
-pub(super) fn bare(id: u64, local: &str, remote: &str) -> Lifecycle {
+pub(crate) fn bare(id: u64, local: &str, remote: &str) -> Lifecycle {
     Lifecycle::new(id, tuple(local, remote))
 }
 
 /// curl called, and closed first; its TIME_WAIT has just begun.
-pub(super) fn closing() -> Lifecycle {
+pub(crate) fn closing() -> Lifecycle {
     let curl = process(4242, b"curl");
     Lifecycle {
         direction: Some(Direction::Outbound),
         netns: Some(4_026_531_840),
         owner: Some(Owner { process: curl, basis: OwnerBasis::Connect }),
         opened: Some(at(100)),
-        spans: vec![
+        spans: smallvec![
             span(TcpState::SynSent, 100, Some(2), Basis::Observed),
             span(TcpState::Established, 102, Some(1_000), Basis::Observed),
             span(TcpState::FinWait1, 1_102, Some(1), Basis::Observed),
@@ -77,7 +79,7 @@ pub(super) fn closing() -> Lifecycle {
 }
 
 /// The same, and its TIME_WAIT has run out.
-pub(super) fn expired() -> Lifecycle {
+pub(crate) fn expired() -> Lifecycle {
     let mut life = closing();
     life.ended = Some(at(61_160));
     life.spans[4].lasted = Some(60_020 * MS);
@@ -86,7 +88,7 @@ pub(super) fn expired() -> Lifecycle {
 }
 
 /// The same as the socket table had it, taken over by a SYN after two restarts.
-pub(super) fn taken_over() -> Lifecycle {
+pub(crate) fn taken_over() -> Lifecycle {
     let mut life = expired();
     life.spans[4].basis = Basis::SockDiag;
     life.time_wait_end = Some(TimeWaitEnd::TakenOver);
@@ -94,15 +96,23 @@ pub(super) fn taken_over() -> Lifecycle {
     life
 }
 
+/// The same, in a pod.
+pub(crate) fn contained() -> Lifecycle {
+    let pod = Some("shop/web-0".into());
+    let container = Container { runtime: Runtime::Containerd, id: "01fd96f7ad29".into(), pod };
+    let place = Place { cgroup: Some("/kubepods.slice/a,\"b\"".into()), container: Some(container) };
+    Lifecycle { place: Some(place.into()), ..expired() }
+}
+
 /// Open before the start, v4-mapped, seen by a reading of /proc, closed first by a process on this host.
-pub(super) fn preexisting() -> Lifecycle {
+pub(crate) fn preexisting() -> Lifecycle {
     Lifecycle {
         v4_mapped: true,
         direction: Some(Direction::Inbound),
         owner: Some(Owner { process: process(812, b"nginx"), basis: OwnerBasis::SocketTable }),
         ended: Some(at(5_000)),
         preexisting: true,
-        spans: vec![
+        spans: smallvec![
             Span { state: TcpState::Established, entered: None, lasted: None, basis: Basis::SockDiag },
             span(TcpState::CloseWait, 2_500, Some(2_499), Basis::Observed),
             span(TcpState::LastAck, 4_999, Some(1), Basis::Observed),
@@ -116,13 +126,13 @@ pub(super) fn preexisting() -> Lifecycle {
 }
 
 /// Reset by the closing of a listener that never accepted it; some of its events may be lost.
-pub(super) fn never_accepted() -> Lifecycle {
+pub(crate) fn never_accepted() -> Lifecycle {
     Lifecycle {
         direction: Some(Direction::Inbound),
         owner: Some(Owner { process: process(900, b"api"), basis: OwnerBasis::Listener }),
         opened: Some(at(0)),
         ended: Some(at(125_000)),
-        spans: vec![
+        spans: smallvec![
             span(TcpState::SynRecv, 0, Some(0), Basis::Observed),
             span(TcpState::Established, 0, Some(20), Basis::Observed),
             span(TcpState::CloseWait, 20, Some(124_980), Basis::Inferred),
@@ -138,13 +148,13 @@ pub(super) fn never_accepted() -> Lifecycle {
 }
 
 /// A connect that found no free port.
-pub(super) fn no_port() -> Lifecycle {
+pub(crate) fn no_port() -> Lifecycle {
     Lifecycle {
         direction: Some(Direction::Outbound),
         owner: Some(Owner { process: process(77, b"ab"), basis: OwnerBasis::Connect }),
         opened: Some(at(7_000)),
         ended: Some(at(7_000)),
-        spans: vec![span(TcpState::SynSent, 7_000, Some(0), Basis::Observed)],
+        spans: smallvec![span(TcpState::SynSent, 7_000, Some(0), Basis::Observed)],
         closed_first: Some(Side::Neither),
         close: Some(Close::NoPort),
         ..bare(4, "127.0.0.1:0", "127.0.0.1:80")
@@ -152,16 +162,16 @@ pub(super) fn no_port() -> Lifecycle {
 }
 
 /// Nothing is known of it, and it is still open.
-pub(super) fn unknown() -> Lifecycle {
+pub(crate) fn unknown() -> Lifecycle {
     Lifecycle {
         opened: Some(at(1_000)),
-        spans: vec![span(TcpState::CloseWait, 2_000, None, Basis::Observed)],
+        spans: smallvec![span(TcpState::CloseWait, 2_000, None, Basis::Observed)],
         ..bare(5, "10.0.0.1:22", "10.0.0.9:50000")
     }
 }
 
 /// None could be made.
-pub(super) fn overflow() -> Lifecycle {
+pub(crate) fn overflow() -> Lifecycle {
     let mut life = expired();
     life.ended = Some(at(1_140));
     life.spans[4].lasted = Some(0);
@@ -170,7 +180,7 @@ pub(super) fn overflow() -> Lifecycle {
 }
 
 /// An orphan whose peer never closed.
-pub(super) fn orphan() -> Lifecycle {
+pub(crate) fn orphan() -> Lifecycle {
     let mut life = closing();
     life.ended = Some(at(61_103));
     life.spans.truncate(4);
@@ -180,7 +190,7 @@ pub(super) fn orphan() -> Lifecycle {
 }
 
 /// It calls itself what it likes.
-pub(super) fn named(comm: &[u8]) -> Lifecycle {
+pub(crate) fn named(comm: &[u8]) -> Lifecycle {
     let mut life = expired();
     let process = process(666, comm);
     life.owner = Some(Owner { process, basis: OwnerBasis::Accept });
@@ -188,7 +198,7 @@ pub(super) fn named(comm: &[u8]) -> Lifecycle {
     life
 }
 
-pub(super) fn hostile() -> [Lifecycle; 6] {
+pub(crate) fn hostile() -> [Lifecycle; 6] {
     let comms: [&[u8]; 6] = [
         b"\x1b[31mred\x1b[0m",
         b"two\nlines",
@@ -200,7 +210,7 @@ pub(super) fn hostile() -> [Lifecycle; 6] {
     comms.map(named)
 }
 
-pub(super) fn transition() -> Shown {
+pub(crate) fn transition() -> Shown {
     Shown {
         at: at(1_102),
         connection: 1,
@@ -212,23 +222,24 @@ pub(super) fn transition() -> Shown {
         lasted: Some(1_000 * MS),
         process: Some(process(4242, b"curl")),
         owner: Some(process(4242, b"curl")),
+        place: None,
         basis: Basis::Observed,
     }
 }
 
-pub(super) fn ended(lifecycle: Lifecycle) -> Change {
+pub(crate) fn ended(lifecycle: Lifecycle) -> Change {
     Change::Ended { lifecycle: Box::new(lifecycle), announced: false }
 }
 
-pub(super) fn announced(lifecycle: Lifecycle) -> Change {
+pub(crate) fn announced(lifecycle: Lifecycle) -> Change {
     Change::Ended { lifecycle: Box::new(lifecycle), announced: true }
 }
 
-pub(super) fn lost() -> Change {
+pub(crate) fn lost() -> Change {
     Change::Lost(Lost { at: at(3_000), count: 12, place: LossPlace::Ring })
 }
 
-pub(super) fn summary() -> Summary {
+pub(crate) fn summary() -> Summary {
     let mut summary = Summary { events: 1_234, ..Summary::default() };
     summary.lost.insert(LossPlace::Ring, 12);
     for life in [expired(), preexisting(), never_accepted(), unknown()] {
@@ -243,7 +254,7 @@ pub(super) fn summary() -> Summary {
 }
 
 /// A whole run: attached, these changes, two minutes later the end.
-pub(super) fn run(sink: &mut impl Sink, changes: &[Change]) -> io::Result<()> {
+pub(crate) fn run(sink: &mut impl Sink, changes: &[Change]) -> io::Result<()> {
     sink.attached(&attached())?;
     for change in changes {
         sink.change(change)?;

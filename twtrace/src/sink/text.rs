@@ -8,10 +8,10 @@ mod row;
 
 use self::{
     cells::{closer, dash, end, ends, how_it_ended, is_open, lasted, moment, remarks, seconds, time_wait_cell},
-    row::{CONNECTION, RELATIVE, Row, WALL, WIDTHS},
+    row::{CONNECTION, HOST, RELATIVE, Row, WALL, WIDTHS},
 };
 use super::{Attached, Clock, Sink, format, notes};
-use crate::model::{Change, Close, Ktime, Lifecycle, Shown, Span, TcpState, Tracker, summary::Summary};
+use crate::model::{Change, Close, Ktime, Lifecycle, Shown, Span, TcpState, Tracker, join::Origin, summary::Summary};
 use std::io::{self, BufWriter, Write};
 
 /// What the columns and marks mean, for the help.
@@ -65,6 +65,8 @@ pub struct Text<W: Write, N: Write> {
     options: Options,
     clock: Option<Clock>,
     began: Option<Ktime>,
+    /// Of the recording that is replayed.
+    origin: Option<Origin>,
     /// The latest time that was heard of.
     now: Ktime,
     /// Rows under the last header; `None` before the first one.
@@ -82,6 +84,7 @@ impl<W: Write, N: Write> Text<W, N> {
             options,
             clock: None,
             began: None,
+            origin: None,
             now: Ktime::default(),
             under_header: None,
             unfinished: 0,
@@ -102,6 +105,9 @@ impl<W: Write, N: Write> Text<W, N> {
 
     fn write_header(&mut self) -> io::Result<()> {
         let mut row = Row::default();
+        if self.host().is_some() {
+            row.cell(HOST, "HOST");
+        }
         if self.options.wall_time {
             row.cell(WALL, "TIME(UTC)");
         }
@@ -121,6 +127,9 @@ impl<W: Write, N: Write> Text<W, N> {
     /// The cells that stand before those of every kind of row.
     fn row(&self, at: Option<Ktime>, connection: u64) -> Row {
         let mut row = Row::default();
+        if let Some(host) = self.host() {
+            row.cell(HOST, &format::one_line(host));
+        }
         if self.options.wall_time {
             let wall = at.zip(self.clock).map(|(at, clock)| format::time_of_day(at, clock));
             row.cell(WALL, wall.as_deref().unwrap_or("-"));
@@ -132,6 +141,11 @@ impl<W: Write, N: Write> Text<W, N> {
             row.cell(CONNECTION, &format!("#{connection}"));
         }
         row
+    }
+
+    /// Whose a row is, where there are several.
+    fn host(&self) -> Option<&str> {
+        self.origin.as_ref().filter(|origin| !origin.alone).map(|origin| &*origin.host)
     }
 
     fn closed(&mut self, lifecycle: &Lifecycle) -> io::Result<()> {
@@ -212,11 +226,18 @@ impl<W: Write, N: Write> Text<W, N> {
 }
 
 impl<W: Write, N: Write> Sink for Text<W, N> {
+    fn origin(&mut self, origin: &Origin) {
+        self.origin = Some(origin.clone());
+    }
+
     fn attached(&mut self, attached: &Attached) -> io::Result<()> {
         self.clock = Some(attached.clock);
+        notes::attached(&mut self.notes, attached, self.origin.as_ref())?;
+        if self.began.is_some() {
+            return Ok(());
+        }
         self.began = Some(attached.at);
         self.now = attached.at;
-        notes::attached(&mut self.notes, attached)?;
         self.write_header()?;
         self.under_header = Some(0);
         self.out.flush()

@@ -1,18 +1,19 @@
 //! What the running kernel answers. Nothing is concluded here.
 
-use super::sysctls;
 use crate::{
+    model::{observation::Runtime, sysctls::Sysctls},
     probe::{
         holders,
         load::{self, Options},
         netns,
         plan::{Hook, Plan, Tier, Wish, plan},
+        process,
         support::Support,
         sysctl,
         table::SocketTable,
         tracefs,
     },
-    sink::doctor::{Namespaces, Processes},
+    sink::doctor::{Namespaces, Processes, RuntimeLine},
 };
 use anyhow::Context as _;
 use rustix::thread::CapabilitySet;
@@ -35,7 +36,8 @@ pub(super) struct Facts {
     pub(super) on_host: Option<bool>,
     pub(super) namespaces: Namespaces,
     pub(super) processes: Option<Processes>,
-    pub(super) sysctls: sysctls::Values,
+    pub(super) runtimes: Option<Vec<RuntimeLine>>,
+    pub(super) sysctls: Sysctls,
 }
 
 /// A load and what came of it.
@@ -63,8 +65,13 @@ pub(super) fn ask() -> anyhow::Result<Facts> {
         on_host: std::fs::metadata("/proc/self/ns/user").ok().map(|ns| ns.ino() == HOST_USER_NAMESPACE),
         namespaces: namespaces(),
         processes: holders::unreadable().ok().map(|(found, unreadable)| Processes { found, unreadable }),
-        sysctls: sysctls::NAMES.into_iter().filter_map(|name| Some((name, sysctl::read(name)?))).collect(),
+        runtimes: process::runtimes().ok().map(|runtimes| runtimes.into_iter().map(runtime).collect()),
+        sysctls: sysctl::all(),
     })
+}
+
+fn runtime((runtime, (containers, processes)): (Runtime, (usize, usize))) -> RuntimeLine {
+    RuntimeLine { runtime: runtime.name(), containers, processes }
 }
 
 /// Loads and attaches, looks at what went, and takes it off at once.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     probe::plan::{Hook, Tier},
-    run::precision,
+    run::live::precision,
     sink::{
         Precision,
         doctor::{Access, CapabilityLine, Grade, HookLine, Report, Switch, TimeWait, Verdict},
@@ -69,6 +69,7 @@ pub(super) fn report(facts: &Facts) -> Report {
         socket_table: access(&support.sock_diag),
         namespaces: *namespaces,
         processes: *processes,
+        runtimes: facts.runtimes.clone(),
         time_wait: TimeWait {
             jiffy_ns: support.jiffy,
             default: grade(facts, default, false),

@@ -1,22 +1,22 @@
 use super::{
     facts::{Attempt, Facts},
     report::report,
-    sysctls::Values,
 };
 use crate::{
+    model::sysctls::Sysctls,
     probe::{
         plan::{Hook, Tier, Wish, plan},
         support::samples::everything,
         symbols::Symbols,
     },
-    sink::doctor::{Namespaces, Processes, json, text},
+    sink::doctor::{Namespaces, Processes, RuntimeLine, json, text},
 };
 use rustix::thread::CapabilitySet;
 use serde_json::{Value, json};
 
 /// Root on a host that allows all.
 fn root() -> Facts {
-    let sysctls: Values = [
+    let sysctls: Sysctls = [
         ("net.ipv4.tcp_tw_reuse", "2"),
         ("net.ipv4.tcp_fin_timeout", "60"),
         ("net.ipv4.tcp_max_tw_buckets", "131072"),
@@ -27,7 +27,7 @@ fn root() -> Facts {
         ("net.ipv4.tcp_rfc1337", "0"),
         ("net.core.somaxconn", "4096"),
     ]
-    .map(|(name, value)| (name, value.to_owned()))
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     as_planned(Facts {
         support: everything(),
@@ -37,6 +37,10 @@ fn root() -> Facts {
         on_host: Some(true),
         namespaces: Namespaces { found: 3, readable: 3, whole: true },
         processes: Some(Processes { found: 120, unreadable: 0 }),
+        runtimes: Some(vec![
+            RuntimeLine { runtime: "docker", containers: 3, processes: 12 },
+            RuntimeLine { runtime: "systemd", containers: 1, processes: 1 },
+        ]),
         sysctls,
     })
 }
@@ -64,6 +68,7 @@ fn nobody() -> Facts {
     facts.effective = CapabilitySet::empty();
     facts.namespaces = Namespaces { found: 1, readable: 1, whole: false };
     facts.processes = Some(Processes { found: 120, unreadable: 119 });
+    facts.runtimes = Some(Vec::new());
     facts
 }
 

@@ -22,10 +22,21 @@ fn fields(table: &str) -> Vec<String> {
 
 #[test]
 fn the_header_is_fixed() {
-    insta::assert_snapshot!(table(false, &[]).0, @"connection,family,v4_mapped,local_ip,local_port,remote_ip,remote_port,direction,netns,cgroup,container,owner_pid,owner_comm,owner_uid,owner_start_time,owner_basis,opened,ended,preexisting,complete,states,closed_first,closed_by_pid,closed_by_comm,closed_by_uid,closed_by_confidence,close,close_reason,time_wait_ns,time_wait_end,time_wait_restarts,time_wait_basis,close_wait_ns,close_wait_accepted,close_wait_basis,idle_before_close_ns,bytes_sent,bytes_received,retransmits,lost_evidence");
+    insta::assert_snapshot!(table(false, &[]).0, @"connection,family,v4_mapped,local_ip,local_port,remote_ip,remote_port,direction,netns,cgroup,container,owner_pid,owner_comm,owner_uid,owner_start_time,owner_basis,opened,ended,preexisting,complete,states,closed_first,closed_by_pid,closed_by_comm,closed_by_uid,closed_by_confidence,close,close_reason,time_wait_ns,time_wait_end,time_wait_restarts,time_wait_basis,close_wait_ns,close_wait_accepted,close_wait_basis,idle_before_close_ns,bytes_sent,bytes_received,retransmits,lost_evidence,container_runtime,pod,srtt_ns");
     let (with_events, without) = (table(true, &[]).0, table(false, &[]).0);
     let added = ",time,from,to,duration_ns,process_pid,process_comm,process_uid,process_start_time,basis";
     assert_eq!(with_events, format!("type,{}{added}\n", without.trim_end()));
+}
+
+#[test]
+fn in_a_container() {
+    let (out, _) = table(false, &[announced(contained())]);
+    let row = &fields(&out)[0];
+    for cell in
+        ["cgroup=/kubepods.slice/a,\"b\"", "container=01fd96f7ad29", "container_runtime=containerd", "pod=shop/web-0"]
+    {
+        assert!(row.lines().any(|line| line == cell), "{cell} in {row}");
+    }
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub(super) fn closer(lifecycle: &Lifecycle) -> String {
         Some(closer) => {
             let Process { pid, comm, .. } = closer.process;
             let mark = if closer.confidence == Confidence::Likely { "?" } else { "" };
-            format!("{side} {comm}/{pid}{mark}")
+            let host = lifecycle.closed_on.as_deref().map(|host| format!("@{}", format::one_line(host)));
+            format!("{side} {comm}/{pid}{}{mark}", host.unwrap_or_default())
         }
     }
 }

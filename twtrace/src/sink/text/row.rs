@@ -1,5 +1,6 @@
 //! A row under construction: what stands in which column.
 
+pub(super) const HOST: usize = 12;
 pub(super) const WALL: usize = 12;
 pub(super) const RELATIVE: usize = 11;
 pub(super) const CONNECTION: usize = 6;
