@@ -89,17 +89,8 @@ impl Audit {
         let summary = &self.run.summary;
         assert_eq!(summary["events_lost"], 0, "{summary}");
         let audit = summary["audit"].as_array().expect("an audit");
-        // The kernel lets no connect have a TIME_WAIT of its own before a second is over (tcp_tw_reuse_delay). One that
-        // seems to have been reused earlier was ended by what no default probe sees, most likely a reset.
-        let unsure = |life: &&serde_json::Value| {
-            let time_wait = &life["time_wait"];
-            time_wait["end"] == "reused" && time_wait["duration_ns"].as_u64() < Some(1_000_000_000)
-        };
-        let unsure = self.run.lifecycles.iter().filter(unsure).count() as u64;
         for line in audit {
-            let number = |name: &str| line[name].as_u64().expect("a number");
-            let excused = line["counter"] == "TWRecycled" && number("seen").abs_diff(number("kernel")) <= unsure;
-            assert!(line["agrees"] == true || excused, "{line} in {summary}");
+            assert_eq!(line["agrees"], true, "{line} in {summary}");
         }
         for counter in COUNTERS {
             let line = audit.iter().find(|line| line["counter"] == counter);

@@ -31,7 +31,8 @@ const IMPURE: [&str; 13] = [
 ];
 
 /// What all sinks share; the samples are their tests'.
-const SHARED_BY_SINKS: [&str; 3] = ["crate::sink::format", "crate::sink::notes", "crate::sink::samples"];
+const SHARED_BY_SINKS: [&str; 4] =
+    ["crate::sink::format", "crate::sink::notes", "crate::sink::record", "crate::sink::samples"];
 
 const LONGEST_FILE: usize = 400;
 

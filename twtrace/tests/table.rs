@@ -311,6 +311,7 @@ fn the_start_tells_tables_then_holders() {
                 assert!(reading.is_none());
                 tables_over = true;
             }
+            Observation::Table(Table::Ready { .. }) => assert!(reading.is_none()),
             other => panic!("{other:?}"),
         }
     }

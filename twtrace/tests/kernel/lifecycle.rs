@@ -41,6 +41,10 @@ impl Life {
         self
     }
 
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
+    }
+
     fn may_be_unknown(&self) -> bool {
         self.tier == Tier::Classic
     }

@@ -6,6 +6,8 @@
 
 mod actor;
 mod case;
+#[path = "../live/folder.rs"]
+mod folder;
 mod lifecycle;
 mod net;
 mod puppet;

@@ -113,6 +113,28 @@ pub(crate) fn ss(netns: &Netns, local: SocketAddr, remote: SocketAddr) -> Result
     run("ss", &["-N", &netns.name, "-Htan", &filter])
 }
 
+/// What `ss -i` says of one end.
+pub(crate) struct Figures {
+    /// Bytes that the other side has not acknowledged, or the process has not read.
+    pub(crate) waiting: u64,
+    pub(crate) sent: Option<u64>,
+    /// Segments.
+    pub(crate) sent_again: Option<u64>,
+}
+
+pub(crate) fn ss_figures(netns: &Netns, local: SocketAddr, remote: SocketAddr) -> Result<Figures> {
+    let text = run("ss", &["-N", &netns.name, "-OHtin", &format!("src = {local} and dst = {remote}")])?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [_, received, sent, ..] = words[..] else { anyhow::bail!("ss says {text:?}") };
+    let after = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+    Ok(Figures {
+        waiting: received.parse::<u64>()? + sent.parse::<u64>()?,
+        sent: after("bytes_sent:").and_then(|count| count.parse().ok()),
+        // `now/in all`; not there before the first one.
+        sent_again: after("retrans:").and_then(|counts| counts.split('/').nth(1)?.parse().ok()),
+    })
+}
+
 /// Has the kernel destroy one end of a connection; gives when that was, and the pid of the `ss` that asked for it.
 pub(crate) fn destroy(netns: &Netns, local: SocketAddr, remote: SocketAddr) -> Result<(Act, u32)> {
     let filter = format!("src = {local} and dst = {remote}");
@@ -136,7 +158,8 @@ pub(crate) fn jiffies_a_second() -> Option<u32> {
     config.lines().find_map(|line| line.strip_prefix("CONFIG_HZ=")?.parse().ok())
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
+/// What a program says that must succeed.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().with_context(|| format!("cannot run {program}"))?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), complaint.trim());

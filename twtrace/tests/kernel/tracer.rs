@@ -1,11 +1,14 @@
-//! `twtrace watch --format json --events`, running beside the scenarios.
+//! `twtrace watch --format json --events`, running beside the scenarios, and its recording, which must say the same.
 
 use crate::Tier;
+use crate::folder::Folder;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,7 @@ const FINISH: Duration = Duration::from_secs(30);
 pub(crate) struct Tracer {
     child: Mutex<Child>,
     shown: Arc<Shown>,
+    recording: Folder,
 }
 
 /// The lines it has shown so far.
@@ -31,6 +35,8 @@ struct Shown {
 #[derive(Default)]
 struct Output {
     lines: Vec<Value>,
+    /// The same, word for word.
+    said: Vec<String>,
     garbage: Vec<String>,
     complaints: String,
     over: bool,
@@ -45,8 +51,10 @@ pub(crate) struct Run {
 impl Tracer {
     /// Returns when it is attached.
     pub(crate) fn start(tier: Tier, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_twtrace"));
-        command.args(["watch", "--format", "json", "--events"]).args(tier.arguments()).args(arguments);
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let recording = Folder::new(&format!("kernel-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
+        let mut command = watch_json();
+        command.arg("-w").arg(recording.file()).args(tier.arguments()).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start twtrace")?;
         let shown = Arc::<Shown>::default();
@@ -59,7 +67,10 @@ impl Tracer {
                     let parsed = serde_json::from_str(&line);
                     let mut output = shown.lock();
                     match parsed {
-                        Ok(value) => output.lines.push(value),
+                        Ok(value) => {
+                            output.lines.push(value);
+                            output.said.push(line);
+                        }
                         Err(_) => output.garbage.push(line),
                     }
                     shown.more.notify_all();
@@ -77,7 +88,7 @@ impl Tracer {
                 }
             }
         });
-        let tracer = Self { child: Mutex::new(child), shown };
+        let tracer = Self { child: Mutex::new(child), shown, recording };
         let attached = |lines: &[Value]| lines.iter().any(|line| line["type"] == "attached").then_some(());
         tracer.wait("the attached line", ATTACH, attached)?;
         Ok(tracer)
@@ -110,7 +121,7 @@ impl Tracer {
         self.shown.lock().lines.iter().filter(|line| wanted(line)).cloned().collect()
     }
 
-    /// Sends SIGINT and waits for the end.
+    /// Sends SIGINT and waits for the end; the recording must say what the run has said.
     pub(crate) fn finish(&self) -> Result<Run> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         kill_process(Pid::from_child(&child), Signal::INT).context("twtrace has ended by itself")?;
@@ -125,7 +136,32 @@ impl Tracer {
         let over = |output: &mut Output| !output.over;
         let output = self.shown.more.wait_while(self.shown.lock(), over).unwrap_or_else(PoisonError::into_inner);
         ensure!(output.garbage.is_empty(), "not JSON: {:?}", output.garbage);
+        let replayed = watch_json().arg("-r").arg(self.recording.file()).output().context("cannot start twtrace")?;
+        let said = |lines: &[String]| lines.get(1..).map(<[String]>::to_vec).unwrap_or_default();
+        let replayed: Vec<String> = String::from_utf8(replayed.stdout)?.lines().map(str::to_owned).collect();
+        differ(&said(&output.said), &said(&replayed))?;
         Ok(Run { lines: output.lines.clone(), exit: status.code() })
+    }
+}
+
+fn watch_json() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twtrace"));
+    command.args(["watch", "--format", "json", "--events"]);
+    command
+}
+
+/// The first line in which a replay differs from its run, if there is one. The lines before are about the run itself.
+fn differ(live: &[String], replayed: &[String]) -> Result<()> {
+    for (number, (live, replayed)) in live.iter().zip(replayed).enumerate() {
+        ensure!(live == replayed, "line {number} of the replay differs:\n  live {live}\nreplay {replayed}");
+    }
+    ensure!(live.len() == replayed.len(), "the run said {} lines, and its replay {}", live.len(), replayed.len());
+    Ok(())
+}
+
+impl Folder {
+    fn file(&self) -> PathBuf {
+        self.0.join("run.arrows")
     }
 }
 

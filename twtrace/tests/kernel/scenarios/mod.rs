@@ -6,8 +6,10 @@ mod fin_wait2;
 mod load;
 mod opening;
 mod owners;
+mod places;
 mod resets;
 mod time_wait;
+mod traffic;
 
 use crate::Scenario;
 use std::ops::RangeInclusive;
@@ -23,8 +25,10 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         closing::all(),
         resets::all(),
         owners::all(),
+        places::all(),
         time_wait::all(),
         fin_wait2::all(),
+        traffic::all(),
     ]
     .into_iter()
     .flatten()
