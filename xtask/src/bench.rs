@@ -3,9 +3,12 @@
 //! It prints figures with the bars they are held to and never fails for a missed one: how fast a machine is at
 //! this moment is no property of the code.
 
+pub(crate) mod crowd;
 pub(crate) mod flood;
 mod programs;
+mod recording;
 mod report;
+mod states;
 mod subject;
 mod tracer;
 
@@ -27,6 +30,9 @@ use tracer::{Output, Tracer};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// What to measure
+    #[arg(value_enum, default_value_t = Part::Tracing)]
+    part: Part,
     /// Rounds of each comparison; the median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -41,22 +47,37 @@ pub(crate) struct Arguments {
     peers_only: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What tracing costs
+    Tracing,
+    /// What a recording costs and how large it is
+    Record,
+    /// How fast a recording is replayed
+    Replay,
+    /// How fast `twtrace states` is
+    States,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     ensure!(is_root(), "cannot measure BPF programs: needs root (try sudo)");
     ensure!(arguments.rounds > 0 && arguments.seconds > 0, "cannot take a median of nothing");
-    let missing = packages::ensure(&["iproute2", subject::PEERS_PACKAGE])?;
+    let needed = match arguments.part {
+        Part::Tracing => &["iproute2", subject::PEERS_PACKAGE][..],
+        Part::Record | Part::Replay => &["iproute2"],
+        Part::States => &["iproute2", "net-tools"],
+    };
+    let missing = packages::ensure(needed)?;
     let bench = Bench::prepare(arguments)?;
     let mut report = Report::new()?;
     for package in missing {
         report.note(&format!("not compared with {package}: it is not installed"));
     }
-    bench.cost_of_a_transition(&mut report)?;
-    for shape in [Shape::Pinned, Shape::Pair] {
-        bench.rate(&mut report, shape)?;
-    }
-    if !arguments.peers_only {
-        bench.loss(&mut report)?;
-        bench.system_call(&mut report)?;
+    match arguments.part {
+        Part::Tracing => bench.tracing(&mut report, arguments.peers_only)?,
+        Part::Record => bench.record(&mut report)?,
+        Part::Replay => bench.replay(&mut report)?,
+        Part::States => bench.states(&mut report)?,
     }
     report.end();
     Ok(ExitCode::SUCCESS)
@@ -102,6 +123,18 @@ impl Bench {
 
     fn flood(&self, shape: Shape, lasts: Duration) -> Result<Flood> {
         Flood::run(&mut Command::new(self.release.join("xtask")), shape, lasts)
+    }
+
+    fn tracing(&self, report: &mut Report, peers_only: bool) -> Result<()> {
+        self.cost_of_a_transition(report)?;
+        for shape in [Shape::Pinned, Shape::Pair] {
+            self.rate(report, shape)?;
+        }
+        if !peers_only {
+            self.loss(report)?;
+            self.system_call(report)?;
+        }
+        Ok(())
     }
 
     /// All programs' time by the number of transitions, against that of a program that does nothing and sits on the
@@ -189,10 +222,7 @@ impl Bench {
 
     /// The highest rate this machine makes, for long; with what it costs twtrace itself.
     fn loss(&self, report: &mut Report) -> Result<()> {
-        let probe = Duration::from_secs(1);
-        let pair = self.flood(Shape::Pair, probe)?.rate();
-        let loops = self.flood(Shape::Loops, probe)?.rate();
-        let shape = if pair > loops { Shape::Pair } else { Shape::Loops };
+        let shape = self.highest()?;
         report.heading(&format!(
             "{:?} at the highest rate ({shape:?}), the default ring, JSON into a pipe",
             self.loss_lasts
@@ -223,6 +253,14 @@ impl Bench {
         report.line("memory a lifecycle", &figure, None);
         report.line("CPU of twtrace", &format!("{:.2} of one", cpu / seconds), None);
         Ok(())
+    }
+
+    /// The shape that makes the most connections here.
+    fn highest(&self) -> Result<Shape> {
+        let probe = Duration::from_secs(1);
+        let pair = self.flood(Shape::Pair, probe)?.rate();
+        let loops = self.flood(Shape::Loops, probe)?.rate();
+        Ok(if pair > loops { Shape::Pair } else { Shape::Loops })
     }
 
     /// What a system call that has nothing to do with TCP pays while twtrace runs.

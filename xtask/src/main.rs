@@ -32,6 +32,9 @@ enum Task {
     /// The load that `bench` makes
     #[command(hide = true)]
     Flood(bench::flood::Arguments),
+    /// The sockets that `bench states` counts
+    #[command(hide = true)]
+    Crowd(bench::crowd::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Flood(arguments) => bench::flood::run(&arguments),
+        Task::Crowd(arguments) => bench::crowd::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -1,4 +1,4 @@
-//! Debian packages by name: installs what is missing where that is allowed, names it where it is not.
+//! Packages by name, of Debian and of PyPI: installs what is missing where that is allowed, names it where it is not.
 
 use crate::{is_root, succeed};
 use anyhow::{Context, Result};
@@ -110,4 +110,29 @@ pub(crate) fn llvm_prefix(folder: &Path, major: &str) -> Result<()> {
     }
     let _ = fs::remove_file(&link);
     symlink(&library, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
+/// A Python of its own with these packages from PyPI, in `folder`; those that could not be had.
+///
+/// It is made anew only where one of them is missing.
+pub(crate) fn python<'a>(folder: &Path, wanted: &[&'a str]) -> Vec<&'a str> {
+    let python = folder.join("bin/python");
+    let there = || {
+        let mut import = Command::new(&python);
+        let import = import.args(["-c", &format!("import {}", wanted.join(", "))]).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    };
+    if there() {
+        return Vec::new();
+    }
+    eprintln!("xtask: Python packages in {}: {}", folder.display(), wanted.join(" "));
+    let made =
+        succeed(Command::new("python3").args(["-m", "venv"]).arg(folder), "make a Python environment").and_then(|()| {
+            let mut pip = Command::new(&python);
+            succeed(pip.args(["-m", "pip", "install", "--quiet"]).args(wanted), "install Python packages")
+        });
+    if let Err(error) = made {
+        eprintln!("xtask: {error:#}");
+    }
+    if there() { Vec::new() } else { wanted.to_vec() }
 }

@@ -1,6 +1,6 @@
 //! Runs every check and test there is, getting first what they need, and counts them in one last line.
 
-use crate::{cargo, is_root, packages, root};
+use crate::{cargo, is_root, packages, root, target};
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -12,15 +12,32 @@ use std::{
 };
 
 /// What the tests drive or hold twtrace against; a test whose program is missing says that it was skipped.
-const PACKAGES: [&str; 9] =
-    ["apache2-utils", "curl", "iproute2", "libbpf-tools", "nginx", "procps", "redis-server", "redis-tools", "wrk"];
+const PACKAGES: [&str; 13] = [
+    "apache2-utils",
+    "chromium",
+    "curl",
+    "iproute2",
+    "libbpf-tools",
+    "nginx",
+    "procps",
+    "prometheus",
+    "python3-venv",
+    "redis-server",
+    "redis-tools",
+    "tmux",
+    "wrk",
+];
+
+/// Libraries of Python that must open a recording.
+const LIBRARIES: [&str; 3] = ["duckdb", "polars", "pyarrow"];
 
 /// Tests that may be skipped, each with its reason.
 const SKIPS: &str = "twtrace/tests/skips.txt";
 
 pub(crate) fn run() -> Result<ExitCode> {
     let root = root()?;
-    let missing = packages::ensure(&PACKAGES)?;
+    let mut missing = packages::ensure(&PACKAGES)?;
+    missing.extend(packages::python(&target(&root).join("xtask/python"), &LIBRARIES));
     raise_file_limit();
     let mut failed_steps = Vec::new();
     for (name, arguments) in [

@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn own_namespace() -> Result<()> {
+pub(super) fn own_namespace() -> Result<()> {
     // SAFETY: no other thread and no open socket exists yet that could be taken by surprise.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("cannot make a network namespace: needs root")?;
     crate::succeed(Command::new("ip").args(["link", "set", "lo", "up"]), "bring loopback up")?;
@@ -112,20 +112,20 @@ pub(super) fn pin_to_one_cpu() -> Result<()> {
 }
 
 /// A destination of its own for each connection, so that ports never run out.
-fn destination(port: u16, index: u64) -> SocketAddrV4 {
+pub(super) fn destination(port: u16, index: u64) -> SocketAddrV4 {
     // Not 127.0.0.0, which is a broadcast address.
     let [.., a, b, c] = (index + 1).to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(127, a, b, c), port)
 }
 
-fn listen() -> Result<(TcpListener, u16)> {
+pub(super) fn listen() -> Result<(TcpListener, u16)> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot listen")?;
     let port = listener.local_addr()?.port();
     Ok((listener, port))
 }
 
 /// The server's half: closes second.
-fn serve(listener: &TcpListener) -> Result<()> {
+pub(super) fn serve(listener: &TcpListener) -> Result<()> {
     let (mut server, _) = listener.accept().context("cannot accept")?;
     let read = server.read(&mut [0]).context("cannot read")?;
     ensure!(read == 0, "the client sent something");
