@@ -48,7 +48,7 @@ fn lives<'a>(run: &'a Run, netns: &Netns, direction: &str) -> Vec<&'a Value> {
 
 fn counted_exactly(tier: Tier) -> Result<()> {
     let netns = Netns::new(tier)?;
-    // Each connection has a port of its own.
+    // So that few connections follow one another on a port.
     netns.set("tcp_tw_reuse", "0")?;
     let case = Case::own(tier, &[], netns)?;
     let netns = case.home();
@@ -56,12 +56,12 @@ fn counted_exactly(tier: Tier) -> Result<()> {
     let run = case.finish()?;
     ensure!(run.exit == Some(0), "it ended with {:?}", run.exit);
     ensure!(!run.lines.iter().any(|line| line["type"] == "lost"), "it lost events");
-    for (direction, port, pid) in [("outbound", "local", client.pid()), ("inbound", "remote", server.pid())] {
+    for (direction, pid) in [("outbound", client.pid()), ("inbound", server.pid())] {
         let lives = lives(&run, netns, direction);
         let ids: BTreeSet<u64> = lives.iter().filter_map(|life| life["connection"].as_u64()).collect();
-        let ports: BTreeSet<u64> = lives.iter().filter_map(|life| life[port]["port"].as_u64()).collect();
-        let counts = (lives.len(), ids.len(), ports.len());
-        ensure!(counts == (COUNT, COUNT, COUNT), "{direction}: lifecycles, ids and ports are {counts:?}");
+        // Not each has a port of its own: a TIME_WAIT that a late ACK's reset has ended early leaves its port free.
+        let counts = (lives.len(), ids.len());
+        ensure!(counts == (COUNT, COUNT), "{direction}: lifecycles and ids are {counts:?}");
         let mine = |life: &&&Value| life["owner"]["pid"] == pid;
         let owned = lives.iter().filter(mine).count();
         ensure!(owned == COUNT, "{direction}: only {owned} of {COUNT} have the right owner");
