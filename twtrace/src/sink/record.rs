@@ -307,7 +307,7 @@ impl SummaryRecord {
 }
 
 #[derive(Serialize)]
-struct AuditRecord {
+pub(super) struct AuditRecord {
     counter: &'static str,
     kernel: u64,
     seen: u64,
@@ -316,7 +316,7 @@ struct AuditRecord {
 }
 
 impl AuditRecord {
-    fn new(line: &AuditLine) -> Self {
+    pub(super) fn new(line: &AuditLine) -> Self {
         let AuditLine { counter, kernel, seen, slack } = *line;
         Self { counter, kernel, seen, slack, agrees: line.agrees() }
     }

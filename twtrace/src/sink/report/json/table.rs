@@ -11,8 +11,8 @@ use crate::model::{
         CloseWaitHolder, CloseWaits, Closes, Destination, Full, Happened, IdleEnd, Oldest, PileUp, Reuse, StateCount,
         TimeWaitMaker, TimeWaits,
     },
-    summary::AuditLine,
 };
+use crate::sink::record::AuditRecord;
 use serde::Serialize;
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -89,22 +89,6 @@ impl StateRecord {
             duration: quantiles(state.lasted),
             over_time: SeriesRecord::new(&state.over_time, clock),
         }
-    }
-}
-
-#[derive(Serialize)]
-struct AuditRecord {
-    counter: &'static str,
-    kernel: u64,
-    seen: u64,
-    slack: u64,
-    agrees: bool,
-}
-
-impl AuditRecord {
-    fn new(line: &AuditLine) -> Self {
-        let AuditLine { counter, kernel, seen, slack } = *line;
-        Self { counter, kernel, seen, slack, agrees: line.agrees() }
     }
 }
 
