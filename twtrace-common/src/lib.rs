@@ -52,6 +52,8 @@ pub mod flag {
     pub const CLASSIC: u8 = 1 << 4;
     /// The namespace has as many time-wait sockets as it may (`tcp_max_tw_buckets`).
     pub const FULL: u8 = 1 << 5;
+    /// From the second copy of the program: seen by it alone or, rarely, by both.
+    pub const COPY: u8 = 1 << 6;
 }
 
 /// Bits of [`Transition::parts`]: what follows the record, in this order.
@@ -85,26 +87,18 @@ pub struct Lane {
     pub head: u64,
     /// Records that found no room.
     pub lost: u64,
-    /// Who is writing: one of [`writer`].
-    pub writer: u64,
-    /// State changes in an interrupt of another.
-    pub nested: u64,
+    /// 1 while somebody is writing, 0 otherwise.
+    pub busy: u64,
+    /// In a CPU's first lane: the address of the socket whose change the first copy of the program sees to.
+    pub seen: u64,
+    /// In a CPU's first lane: the state changes that the second copy saw to.
+    pub copied: u64,
     /// The reader's side begins on a cache line of its own.
-    pub unused: [u64; 4],
+    pub unused: [u64; 3],
     /// All before this position has been read.
     pub tail: u64,
     /// To the end of the cache line.
     pub unused_too: [u64; 7],
-}
-
-/// Who writes to a [`Lane`].
-pub mod writer {
-    /// Nobody.
-    pub const NONE: u64 = 0;
-    /// The program for state changes, which the kernel does not run again on this CPU meanwhile.
-    pub const SET_STATE: u64 = 1;
-    /// Any other.
-    pub const OTHER: u64 = 2;
 }
 
 /// The start of every record.

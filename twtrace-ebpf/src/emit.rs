@@ -1,7 +1,7 @@
 //! Reserve, fill, submit; count what did not fit.
 
 use crate::{
-    lane::Writer,
+    lane::{Cpu, Room},
     socket::{Socket, current_task, layout, load},
 };
 use aya_ebpf::{
@@ -12,7 +12,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use core::{ffi::c_void, ptr::addr_of_mut};
 use twtrace_common::{
-    Addresses, Cancel, Head, Hold, Idle, Lane, Reset, Task, Traffic, Transition, flag, kind, part, writer,
+    Addresses, Cancel, Head, Hold, Idle, Lane, Reset, Task, Traffic, Transition, flag, kind, part,
 };
 
 /// States of include/net/tcp_states.h.
@@ -36,7 +36,7 @@ pub fn count_lost(ctx: *mut c_void, lane: *mut Lane) {
 /// Writes one record that is always of the same length.
 #[inline(always)]
 pub fn emit<T>(ctx: &impl EbpfContext, fill: impl FnOnce(*mut T, u64)) {
-    let Some(writer) = Writer::claim(writer::OTHER) else { return };
+    let Some(writer) = Cpu::current().and_then(Cpu::claim) else { return };
     // The longest there is, since the language has no constant of a type parameter.
     if let Some(room) = writer.room::<{ size_of::<Cancel>() as u64 }>(ctx) {
         fill(room.place.cast(), room.ktime);
@@ -46,18 +46,27 @@ pub fn emit<T>(ctx: &impl EbpfContext, fill: impl FnOnce(*mut T, u64)) {
 }
 
 #[inline(always)]
-pub fn transition(ctx: &impl EbpfContext, writer: &Writer, sock: *const u8, old_state: u8, new_state: u8) {
-    let Some(socket) = Socket::tcp(sock) else { return };
+pub fn transition(ctx: &impl EbpfContext, cpu: Cpu, socket: Socket, old_state: u8, new_state: u8, copy: u8) {
+    let Some(writer) = cpu.claim() else { return };
+    if let Some(room) = writer.room::<LONGEST>(ctx) {
+        let length = fill_transition(&room, socket, old_state, new_state, copy);
+        writer.publish(&room, length);
+    }
+    writer.release();
+}
+
+/// Fills a [`Transition`] and what follows it; says how long they are.
+#[inline(always)]
+fn fill_transition(room: &Room, socket: Socket, old_state: u8, new_state: u8, copy: u8) -> usize {
     // What a segment brings about may be worked off by the process (its backlog), but is not its deed.
     let by_segment = matches!(new_state, ESTABLISHED | SYN_RECV | FIN_WAIT2 | CLOSE_WAIT | CLOSING);
     // Until the handshake is done there is no file, or its owner is known.
     let has_file = !matches!(new_state, SYN_SENT | SYN_RECV | ESTABLISHED);
-    let Some(room) = writer.room::<LONGEST>(ctx) else { return };
     let record = room.place.cast::<Transition>();
     let mut length = size_of::<Transition>();
     unsafe {
         let mut parts = 0;
-        let mut flags = socket.flags();
+        let mut flags = socket.flags() | copy;
         if new_state == CLOSE && matches!(old_state, FIN_WAIT2 | CLOSING) && socket.time_wait_full() {
             flags |= flag::FULL;
         }
@@ -113,7 +122,7 @@ pub fn transition(ctx: &impl EbpfContext, writer: &Writer, sock: *const u8, old_
             flags,
         });
     }
-    writer.publish(&room, length);
+    length
 }
 
 /// A transition with all that may follow it.
@@ -158,7 +167,7 @@ pub fn transition_classic(ctx: &TracePointContext) {
     if unsafe { field!(classic::PROTOCOL, u16) } != IPPROTO_TCP {
         return;
     }
-    let Some(writer) = Writer::claim(writer::OTHER) else { return };
+    let Some(writer) = Cpu::current().and_then(Cpu::claim) else { return };
     let Some(room) = writer.room::<LONGEST>(ctx) else { return writer.release() };
     let record = room.place.cast::<Transition>();
     let mut length = size_of::<Transition>();

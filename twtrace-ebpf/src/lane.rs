@@ -16,7 +16,7 @@ use core::{
     ptr::{addr_of, addr_of_mut},
     sync::atomic::{Ordering, compiler_fence},
 };
-use twtrace_common::{CHUNK, LEVELS, Lane, writer};
+use twtrace_common::{CHUNK, LEVELS, Lane};
 
 /// The numbers of entries are set at load (`--ring`, and the CPUs there are).
 #[map]
@@ -28,52 +28,68 @@ static RECORDS: Array<[u8; CHUNK as usize]> = Array::with_max_entries(1, BPF_F_M
 #[map]
 static DOORBELL: RingBuf = RingBuf::with_byte_size(4096, 0);
 
+/// The CPU that the program runs on, by its first lane.
+pub struct Cpu {
+    index: u32,
+    lane: *mut Lane,
+}
+
 /// The right to write to a lane, until it is released.
 pub struct Writer {
     lane: *mut Lane,
     index: u32,
 }
 
-/// Whether the program for state changes is running on this CPU; counted where it is.
-#[inline(always)]
-pub fn is_nested() -> bool {
-    let index = unsafe { bpf_get_smp_processor_id() } * LEVELS;
-    let Some(lane) = LANES.get_ptr_mut(index) else { return false };
-    let nested = unsafe { addr_of!((*lane).writer).read_volatile() } == writer::SET_STATE;
-    if nested {
-        unsafe { (*lane).nested += 1 };
-    }
-    nested
-}
-
-impl Writer {
-    /// The first lane of this CPU that nobody is writing to; `None` where the event is another's.
+impl Cpu {
     #[inline(always)]
-    pub fn claim(who: u64) -> Option<Self> {
-        let mut index = unsafe { bpf_get_smp_processor_id() } * LEVELS;
-        let mut lane = LANES.get_ptr_mut(index)?;
-        let held = unsafe { addr_of!((*lane).writer).read_volatile() };
-        if held != writer::NONE {
-            if held == writer::SET_STATE && who == writer::SET_STATE {
-                // Before 5.16 a program could run again in an interrupt of itself. Its copy sees to this event.
-                return None;
-            }
+    pub fn current() -> Option<Self> {
+        let index = unsafe { bpf_get_smp_processor_id() } * LEVELS;
+        Some(Self { index, lane: LANES.get_ptr_mut(index)? })
+    }
+
+    /// The first copy of the program sees to this socket's change.
+    #[inline(always)]
+    pub fn see(&self, address: u64) {
+        unsafe { addr_of_mut!((*self.lane).seen).write_volatile(address) };
+    }
+
+    /// Whether the first copy did not see to this socket's change, as far as the second can tell: an interrupt between
+    /// the two may have hidden that it did. Counted where it did not.
+    #[inline(always)]
+    pub fn is_unseen(&self, address: u64) -> bool {
+        let seen = unsafe { addr_of!((*self.lane).seen).read_volatile() } == address;
+        if seen {
+            // A stale mark would hide the socket's next change.
+            self.see(0);
+        } else {
+            unsafe { (*self.lane).copied += 1 };
+        }
+        !seen
+    }
+
+    /// The first lane of this CPU that nobody is writing to.
+    #[inline(always)]
+    pub fn claim(self) -> Option<Writer> {
+        let Self { mut index, mut lane } = self;
+        if unsafe { addr_of!((*lane).busy).read_volatile() } != 0 {
             index += 1;
             lane = LANES.get_ptr_mut(index)?;
-            if unsafe { addr_of!((*lane).writer).read_volatile() } != writer::NONE {
+            if unsafe { addr_of!((*lane).busy).read_volatile() } != 0 {
                 unsafe { (*lane).lost += 1 };
                 return None;
             }
         }
-        unsafe { addr_of_mut!((*lane).writer).write_volatile(who) };
+        unsafe { addr_of_mut!((*lane).busy).write_volatile(1) };
         compiler_fence(Ordering::SeqCst);
-        Some(Self { lane, index })
+        Some(Writer { lane, index })
     }
+}
 
+impl Writer {
     #[inline(always)]
     pub fn release(self) {
         compiler_fence(Ordering::SeqCst);
-        unsafe { addr_of_mut!((*self.lane).writer).write_volatile(writer::NONE) };
+        unsafe { addr_of_mut!((*self.lane).busy).write_volatile(0) };
     }
 
     /// Room for a record of up to `SIZE` bytes; `None` where the lane is full, which is counted.

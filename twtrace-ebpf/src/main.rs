@@ -16,28 +16,28 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
-use lane::Writer;
-use socket::layout;
-use twtrace_common::{NO_REASON, kind, writer};
+use lane::Cpu;
+use socket::{Socket, layout};
+use twtrace_common::{NO_REASON, flag, kind};
 
 /// Every state change of a TCP socket, with what the socket itself says at that moment.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
-    if let Some(writer) = Writer::claim(writer::SET_STATE) {
-        emit::transition(&ctx, &writer, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-        writer.release();
-    }
+    let Some(socket) = Socket::tcp(ctx.arg(0)) else { return 0 };
+    let Some(cpu) = Cpu::current() else { return 0 };
+    cpu.see(socket.address());
+    emit::transition(&ctx, cpu, socket, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8, 0);
     0
 }
 
-/// The same for a change in an interrupt of [`set_state`], which the kernel does not run again on that CPU.
+/// The same for a change in an interrupt of [`set_state`], which the kernel does not run again on that CPU. It is
+/// attached after it, so it runs after it for each change.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state_nested(ctx: BtfTracePointContext) -> i32 {
-    if lane::is_nested() {
-        if let Some(writer) = Writer::claim(writer::OTHER) {
-            emit::transition(&ctx, &writer, ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-            writer.release();
-        }
+    let Some(socket) = Socket::tcp(ctx.arg(0)) else { return 0 };
+    let Some(cpu) = Cpu::current() else { return 0 };
+    if cpu.is_unseen(socket.address()) {
+        emit::transition(&ctx, cpu, socket, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8, flag::COPY);
     }
     0
 }

@@ -32,22 +32,9 @@ impl Decoder {
         }
     }
 
-    /// Splits a batch of records into observations; `Err` for each record that makes no sense.
-    pub fn batch<'a>(&'a self, mut records: &'a [u8]) -> impl Iterator<Item = Option<Observation>> + 'a {
-        std::iter::from_fn(move || {
-            if records.is_empty() {
-                return None;
-            }
-            let length = record_length(records).filter(|length| *length <= records.len());
-            let Some(length) = length else {
-                // Nothing says where the next one begins.
-                records = &[];
-                return Some(None);
-            };
-            let (record, rest) = records.split_at(length);
-            records = rest;
-            Some(self.record(record))
-        })
+    /// The observations of a batch; `None` for what is no record.
+    pub fn batch<'a>(&'a self, batch: &'a [u8]) -> impl Iterator<Item = Option<Observation>> + 'a {
+        records(batch).map(|record| self.record(record?))
     }
 
     fn record(&self, record: &[u8]) -> Option<Observation> {
@@ -103,6 +90,19 @@ impl Decoder {
             event,
         })
     }
+}
+
+/// Splits a batch into records. What is none ends it with `None`, since nothing says where the next one begins.
+pub fn records(mut batch: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    std::iter::from_fn(move || {
+        if batch.is_empty() {
+            return None;
+        }
+        let length = record_length(batch).filter(|length| *length <= batch.len());
+        let (record, rest) = batch.split_at(length.unwrap_or(batch.len()));
+        batch = rest;
+        Some(length.is_some().then_some(record))
+    })
 }
 
 /// The length of the record at the front; `None` where it is not one.

@@ -3,7 +3,10 @@
 //! A lane has one writer, which stores a record and then the lane's head, and one reader, which stores the tail. The
 //! records of one lane are in order; those of all are merged up to a moment that every writer is known to be past.
 
-use super::{clock, decode::record_length};
+use super::{
+    clock,
+    decode::{record_length, records},
+};
 use crate::model::Ktime;
 use bytes::BytesMut;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -18,7 +21,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use twtrace_common::{CHUNK, Lane, writer};
+use twtrace_common::{CHUNK, Head, Lane, flag, kind};
+use zerocopy::FromBytes;
 
 /// How long a store may take until another CPU sees it: a store buffer is empty within nanoseconds.
 pub const SETTLED: Duration = Duration::from_micros(100);
@@ -34,6 +38,8 @@ pub struct Lanes {
     tails: Vec<u64>,
     /// And all before this one can be.
     heads: Vec<u64>,
+    /// Records left out because they say again what another one says.
+    repeated: u64,
 }
 
 /// What one reading came to.
@@ -58,6 +64,7 @@ impl Lanes {
             lane_bytes,
             tails: vec![0; count],
             heads: vec![0; count],
+            repeated: 0,
         })
     }
 
@@ -66,9 +73,9 @@ impl Lanes {
         self.sum(offset_of!(Lane, lost))
     }
 
-    /// State changes that came in an interrupt of another and were seen all the same.
-    pub fn nested(&self) -> u64 {
-        self.sum(offset_of!(Lane, nested))
+    /// State changes that the first copy of the program did not see and the second did.
+    pub fn copied(&self) -> u64 {
+        self.sum(offset_of!(Lane, copied)).saturating_sub(self.repeated)
     }
 
     fn sum(&self, field: usize) -> u64 {
@@ -102,10 +109,10 @@ impl Lanes {
     fn is_past(&self, lane: usize) -> bool {
         let state = || {
             let load = |field| self.word(lane, field).load(Ordering::Acquire);
-            (load(offset_of!(Lane, writer)), load(offset_of!(Lane, head)), load(offset_of!(Lane, lost)))
+            (load(offset_of!(Lane, busy)), load(offset_of!(Lane, head)), load(offset_of!(Lane, lost)))
         };
         let first = state();
-        let is_new = |now: (u64, u64, u64)| now.0 == writer::NONE || (now.1, now.2) != (first.1, first.2);
+        let is_new = |now: (u64, u64, u64)| now.0 == 0 || (now.1, now.2) != (first.1, first.2);
         is_new(first) || (0..LOOKS).any(|_| is_new(state()))
     }
 
@@ -132,7 +139,11 @@ impl Lanes {
                     reading.more = true;
                     break;
                 }
-                out.extend_from_slice(record);
+                let repeats = is_repetition(record, out);
+                if !repeats {
+                    out.extend_from_slice(record);
+                }
+                self.repeated += u64::from(repeats);
                 self.tails[lane] += length as u64;
             }
         }
@@ -162,6 +173,20 @@ impl Lanes {
     fn word(&self, lane: usize, field: usize) -> &AtomicU64 {
         self.lanes.word(lane * size_of::<Lane>() + field)
     }
+}
+
+/// Whether the second copy of the program says again what the first has said: the last that is known of that socket.
+///
+/// A socket does not make the same change twice in a row. What lies in the batch before is not looked at; that takes
+/// an interrupt between the two copies, and the end of a batch in that interrupt.
+fn is_repetition(record: &[u8], before: &[u8]) -> bool {
+    let change = |record: &[u8]| {
+        let (head, _) = Head::read_from_prefix(record).ok()?;
+        (head.kind == kind::TRANSITION).then_some(head)
+    };
+    let Some(copy) = change(record).filter(|head| head.flags & flag::COPY != 0) else { return false };
+    let of_socket = records(before).flatten().filter_map(change).filter(|head| head.address == copy.address);
+    of_socket.last().is_some_and(|last| (last.old_state, last.new_state) == (copy.old_state, copy.new_state))
 }
 
 /// Memory shared with the kernel.

@@ -210,13 +210,13 @@ impl Loaded {
     }
 
     /// How many events no program saw because one was running on that CPU already. Of those that the program for
-    /// state changes missed, its second copy has seen nearly all.
+    /// state changes missed, its second copy has seen all but those that it missed itself.
     pub fn recursions(&self, lanes: &Lanes) -> u64 {
         // What is missed is counted first, so this is read first.
         let missed = |hook: &Hook| misses(self.ebpf.program(hook.program())?);
         let programs = self.on.iter().filter(|hook| **hook != Hook::SetStateNested);
         let missed: u64 = programs.filter_map(missed).sum();
-        missed.saturating_sub(lanes.nested())
+        missed.saturating_sub(lanes.copied())
     }
 }
 

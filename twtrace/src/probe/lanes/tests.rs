@@ -10,7 +10,7 @@ use std::{
     os::fd::OwnedFd,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-use twtrace_common::{Head, Hold, Reset, Timer, Transition, kind, writer};
+use twtrace_common::{Head, Hold, Reset, Timer, Transition, flag, kind};
 
 const COUNT: usize = 4;
 /// Kinds whose records are of four lengths.
@@ -201,9 +201,9 @@ fn little_room() {
 fn in_the_middle() {
     let mut both = Both::new(2);
     assert!(both.reader.look().is_some());
-    both.word(1, offset_of!(Lane, writer)).store(writer::OTHER, Relaxed);
+    both.word(1, offset_of!(Lane, busy)).store(1, Relaxed);
     assert_eq!(both.reader.look(), None);
-    both.word(1, offset_of!(Lane, writer)).store(writer::NONE, Relaxed);
+    both.word(1, offset_of!(Lane, busy)).store(0, Relaxed);
     assert!(both.reader.look().is_some());
 }
 
@@ -221,4 +221,29 @@ fn garbage_in_between() {
     let (out, reading) = both.read(9, 1 << 16);
     assert_eq!(reading, Reading { garbage: 1, more: false });
     assert_eq!(out, [first, last].concat());
+}
+
+/// What both copies of the program saw comes once; what the second saw alone stays.
+#[test]
+fn seen_twice() {
+    let mut both = Both::new(2);
+    let change = |ktime, address: u64, (from, to), flags| {
+        let mut bytes = record(KINDS[1], ktime);
+        bytes[offset_of!(Head, address)..][..8].copy_from_slice(&address.to_ne_bytes());
+        (bytes[offset_of!(Head, old_state)], bytes[offset_of!(Head, new_state)]) = (from, to);
+        bytes[offset_of!(Head, flags)] = flags;
+        bytes
+    };
+    let first = change(1, 7, (1, 4), 0);
+    let nested = change(2, 8, (1, 8), flag::COPY);
+    let again = change(3, 7, (1, 4), flag::COPY);
+    let next = change(4, 7, (4, 7), flag::COPY);
+    for (lane, record) in [(0, &first), (1, &nested), (1, &again), (1, &next)] {
+        assert!(both.write(lane, record));
+    }
+    both.word(0, offset_of!(Lane, copied)).store(3, Relaxed);
+    let (out, reading) = both.read(9, 4096);
+    assert_eq!(reading, Reading::default());
+    assert_eq!(out, [first, nested, next].concat());
+    assert_eq!(both.reader.copied(), 2);
 }
