@@ -2,12 +2,13 @@
 
 use crate::Tier;
 use crate::actor::monotonic;
-use crate::puppet::Act;
+use crate::puppet::{Act, until};
 use anyhow::{Context, Result, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// A network namespace with a tier's addresses on its loopback; gone when dropped.
 pub(crate) struct Netns {
@@ -65,6 +66,12 @@ impl Netns {
         let mut found = pairs.filter(|(key, _)| *key == name);
         let (_, value) = found.next().with_context(|| format!("no counter {name}"))?;
         Ok(value.parse()?)
+    }
+
+    /// Waits until a counter has this value: the kernel may count after the peer has seen what it counts.
+    pub(crate) fn counts(&self, name: &str, value: u64) -> Result<()> {
+        let what = format!("{name} is {value}");
+        until(&what, Duration::from_secs(5), || Ok(self.counter(name)? == value))
     }
 }
 

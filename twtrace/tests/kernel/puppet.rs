@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the network may add between a system call and what it makes the kernel do on the other side, on a
 /// machine that is busy.
-const SLACK: Duration = Duration::from_millis(50);
+const SLACK: Duration = Duration::from_millis(100);
 
 /// A process that does what it is told.
 pub(crate) struct Puppet {

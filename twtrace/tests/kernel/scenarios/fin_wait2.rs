@@ -6,7 +6,7 @@ use crate::lifecycle::any;
 use crate::net::Netns;
 use crate::puppet::hold;
 use crate::{Play::Shared, Scenario, Tier};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn table_full_in_fin_wait2(case: &Case) -> Result<()> {
     let mut pair = Pair::connect(case.tier, &case.at(8088), "", &netns, &netns)?;
     let overflow = netns.counter("TCPTimeWaitOverflow")?;
     let (first, second) = pair.client_closes_first(HELD)?;
-    ensure!(netns.counter("TCPTimeWaitOverflow")? == overflow + 1, "the table of TIME_WAITs was not full");
+    netns.counts("TCPTimeWaitOverflow", overflow + 1).context("the table of TIME_WAITs was not full")?;
     case.nth_life("server", pair.server_end, pair.client_end, &netns, 0)?
         .says(&pair.server_truth())
         .says(&json!({

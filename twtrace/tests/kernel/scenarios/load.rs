@@ -47,18 +47,6 @@ fn lives<'a>(run: &'a Run, netns: &Netns, direction: &str) -> Vec<&'a Value> {
 }
 
 fn counted_exactly(tier: Tier) -> Result<()> {
-    // Both copies of the program miss what an interrupt brings before the first has claimed its lane, and a whole
-    // batch of segments may come with it: a run in five here, which docs/architecture.md has among the limits.
-    for _ in 0..2 {
-        match counted(tier) {
-            Err(error) => eprintln!("counted_exactly::{tier}: once more, since {error:#}"),
-            exact => return exact,
-        }
-    }
-    counted(tier)
-}
-
-fn counted(tier: Tier) -> Result<()> {
     let netns = Netns::new(tier)?;
     // So that few connections follow one another on a port.
     netns.set("tcp_tw_reuse", "0")?;

@@ -6,7 +6,7 @@ use crate::lifecycle::any;
 use crate::net::{Netns, Wire, destroy, ss};
 use crate::puppet::{Act, hold, until};
 use crate::{Play::Shared, Scenario, Tier};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub(super) fn all() -> Vec<Scenario> {
 
 const CLIENT_ACTIVE: [&str; 5] = ["SYN_SENT", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"];
 
-/// What the timer of a TIME_WAIT, a jiffy and the network may add.
-const JIFFY: Duration = Duration::from_millis(20);
+/// What the timer of a TIME_WAIT, a jiffy and the network may add, and the processes that wait for the CPU.
+const JIFFY: Duration = Duration::from_millis(60);
 
 /// The peer takes two seconds to close: TIME_WAIT begins then, and not when the client closed.
 fn late_fin(case: &Case) -> Result<()> {
@@ -143,19 +143,26 @@ fn purged_with_its_namespace(case: &Case) -> Result<()> {
     client.kill()?;
     server.kill()?;
     drop(netns);
-    // The kernel takes namespaces down in the background, many at a time: net/core/net_namespace.c, cleanup_net().
-    let purged = Act::between(before, crate::actor::monotonic() + 10_000_000_000);
     let ends = [client_end, server_end];
     let life =
         case.find("client", &ends, 0, |line| line["netns"] == inode && line["local"] == crate::case::end(client_end))?;
+    // The kernel takes namespaces down in the background, many at a time: net/core/net_namespace.c, cleanup_net().
+    let purged = Act::between(before, crate::actor::monotonic());
     check_purged(&life, case.tier, &second, &purged);
     Ok(())
+}
+
+/// On which basis a TIME_WAIT stands that ended before its time, where its timer is traced. If the ACK of the client's FIN
+/// comes a little before the peer's FIN, an orphan's FIN_WAIT2 comes first, and a timer that is set anew to the same slot of
+/// the wheel says nothing (kernel/time/timer.c, `__mod_timer()`): then the start is known by the peer's FIN.
+fn by_timer() -> Value {
+    any([json!("hook"), json!("inferred")])
 }
 
 fn check_purged(life: &crate::lifecycle::Life, tier: Tier, from: &Act, purged: &Act) {
     life.says(&json!({ "close": "fin", "closed_first": "local" })).went_through(&CLIENT_ACTIVE);
     if tier == Tier::Exact {
-        life.says(&json!({ "time_wait": { "end": "purged", "basis": "hook" } }));
+        life.says(&json!({ "time_wait": { "end": "purged", "basis": by_timer() } }));
         life.lasted("TIME_WAIT", &from.until_within(purged, JIFFY));
     } else {
         life.says(&json!({ "time_wait": { "end": any([json!("purged"), Value::Null]) } }));
@@ -179,7 +186,7 @@ fn table_full(case: &Case) -> Result<()> {
     hold(HELD);
     let second = pair.server.does("close s")?;
     pair.client.does("await c fin")?;
-    ensure!(netns.counter("TCPTimeWaitOverflow")? == overflow + 1, "the table of TIME_WAITs was not full");
+    netns.counts("TCPTimeWaitOverflow", overflow + 1).context("the table of TIME_WAITs was not full")?;
     let life = case.nth_life("client", pair.client_end, pair.server_end, &netns, 0)?;
     life.says(&pair.client_truth())
         .says(&json!({ "close": "fin", "closed_first": "local", "time_wait": { "end": "overflow" } }))
@@ -204,7 +211,7 @@ fn reset_by_a_stray_syn(case: &Case) -> Result<()> {
     let life = case.nth_life("client", client, server, &netns, 0)?;
     life.says(&json!({ "close": "fin", "closed_first": "local" })).went_through(&CLIENT_ACTIVE);
     if case.tier == Tier::Exact {
-        life.says(&json!({ "time_wait": { "end": "reset", "basis": "hook" } }));
+        life.says(&json!({ "time_wait": { "end": "reset", "basis": by_timer() } }));
         // The stray SYN goes out at once; it is its repetition, a second later, that is refused.
         let killed = Act::between(stray.before, stray.before);
         life.lasted("TIME_WAIT", &second.until_within(&killed, JIFFY));
