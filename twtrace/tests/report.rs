@@ -153,6 +153,10 @@ fn before_and_after() {
     insta::with_settings!({snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!("exhausted-healthy", text);
     });
+    let page = said(&["report", "--diff", "exhausted.arrows", "healthy.arrows", "--format", "html"]);
+    for told in ["<!DOCTYPE html>", &sentence, ">fixed</span>", "connects without a port"] {
+        assert!(page.contains(told), "{told} is not in {page}");
+    }
 }
 
 #[test]

@@ -53,4 +53,6 @@ Examples:
   One destination alone:
     twtrace report incident.arrows -D 5432
   Whether the fix worked:
-    twtrace report --diff before.arrows after.arrows";
+    twtrace report --diff before.arrows after.arrows
+  The same as a page:
+    twtrace report --diff before.arrows after.arrows --format html -o fix.html";

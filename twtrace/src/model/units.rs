@@ -71,6 +71,15 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// A change by this part of what it was: -0.5 is half of it.
+pub fn change(part: f64) -> String {
+    match part {
+        tenfold if tenfold >= 9.0 => format!("{} times", number(tenfold + 1.0)),
+        less if less < 0.0 => format!("-{}", percent(-less)),
+        more => format!("+{}", percent(more)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

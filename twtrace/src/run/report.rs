@@ -16,7 +16,7 @@ use crate::{
     },
     trace::Header,
 };
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write},
     path::PathBuf,
@@ -31,9 +31,6 @@ use std::{
 pub fn report(args: &cli::Report) -> anyhow::Result<ExitCode> {
     let (written, damaged) = match args.diff.as_slice() {
         [before, after] => {
-            if args.format == ReportFormat::Html {
-                bail!("cannot compare as a page: use --format text or json");
-            }
             let (before, first) = gather(args, std::slice::from_ref(before))?;
             let (after, second) = gather(args, std::slice::from_ref(after))?;
             let comparison = Comparison::new(&before, &after);
@@ -87,8 +84,9 @@ fn print(args: &cli::Report, report: &Report) -> anyhow::Result<()> {
 
 fn compare(args: &cli::Report, comparison: &Comparison, clocks: [Option<Clock>; 2]) -> anyhow::Result<()> {
     with_output(args, |out, colour| match args.format {
+        ReportFormat::Text => diff::write_text(out, comparison, colour),
         ReportFormat::Json => diff::write_json(out, comparison, clocks),
-        _ => diff::write_text(out, comparison, colour),
+        ReportFormat::Html => out.write_all(html::comparison(comparison).as_bytes()),
     })
 }
 

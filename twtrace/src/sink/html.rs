@@ -4,6 +4,7 @@
 //! escaped by the template; the page's own policy forbids every script and every request besides.
 
 mod chart;
+mod comparison;
 mod findings;
 mod sections;
 mod svg;
@@ -11,7 +12,7 @@ mod tables;
 mod words;
 
 use super::{Clock, format};
-use crate::model::report::Report;
+use crate::model::report::{Comparison, Report};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Nothing is loaded and nothing is run, whatever should get into the page.
@@ -22,6 +23,26 @@ const STYLE: &str = include_str!("html/style.css");
 /// The page.
 pub fn page(report: &Report, clock: Clock) -> String {
     let title = title(report);
+    document(
+        &title,
+        html! {
+            header { (head(report, &title, clock)) }
+            main {
+                (findings::findings(report, clock))
+                (findings::advice(report))
+                (sections::charts(report, clock))
+                (tables::tables(report, clock))
+            }
+        },
+    )
+}
+
+/// Whether a fix worked, as a page.
+pub fn comparison(comparison: &Comparison) -> String {
+    document("TCP connections, before and after", comparison::body(comparison))
+}
+
+fn document(title: &str, body: Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -34,13 +55,7 @@ pub fn page(report: &Report, clock: Clock) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header { (head(report, &title, clock)) }
-                main {
-                    (findings::findings(report, clock))
-                    (findings::advice(report))
-                    (sections::charts(report, clock))
-                    (tables::tables(report, clock))
-                }
+                (body)
                 footer { p { "Made by twtrace " (env!("CARGO_PKG_VERSION")) ". Times are UTC." } }
             }
         }

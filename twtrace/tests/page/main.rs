@@ -7,8 +7,14 @@ mod incident;
 
 use browser::Browser;
 use serde_json::{Value, json};
-use std::{env, fs, path::PathBuf};
-use twtrace::sink::html::page;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+use twtrace::{
+    model::report::Comparison,
+    sink::html::{comparison, page},
+};
 
 /// A phone and a desk.
 const WIDTHS: [u32; 2] = [390, 1280];
@@ -23,24 +29,34 @@ fn a_browser_shows_the_page() {
         println!("skipped: a_browser_shows_the_page: no chromium here");
         return;
     };
-    let file = write("incident.html", &page(&incident::report(), incident::CLOCK));
+    let report = incident::report();
+    let file = write("incident.html", &page(&report, incident::CLOCK));
+    let compared = write("compared.html", &comparison(&Comparison::new(&report, &report)));
+    for (file, figures) in [(&file, 6), (&compared, 0)] {
+        shows(&mut browser, file, figures);
+    }
+    fs::remove_file(file).unwrap();
+    fs::remove_file(compared).unwrap();
+}
+
+fn shows(browser: &mut Browser, file: &Path, figures: u32) {
     for (width, scheme) in WIDTHS.into_iter().flat_map(|width| SCHEMES.map(|scheme| (width, scheme))) {
-        let told = format!("{width} wide, {scheme}");
-        browser.show(&file, width, scheme);
+        let told = format!("{}, {width} wide, {scheme}", file.display());
+        browser.show(file, width, scheme);
         assert_eq!(browser.ask("document.documentElement.scrollWidth"), json!(width), "{told}: it scrolls sideways");
         assert_eq!(browser.ask(TOO_PALE), json!([]), "{told}");
         assert_eq!(browser.ask("document.querySelectorAll('script, img, link, iframe').length"), json!(0), "{told}");
         let unnamed = "[...document.querySelectorAll('svg')].filter(svg => !svg.getAttribute('aria-label')).length";
         assert_eq!(browser.ask(unnamed), json!(0), "{told}");
-        assert_eq!(browser.ask("document.querySelectorAll('figure').length"), json!(6), "{told}");
+        assert_eq!(browser.ask("document.querySelectorAll('figure').length"), json!(figures), "{told}");
         assert_eq!(complaints(&browser.events), Vec::<String>::new(), "{told}");
     }
-    fs::remove_file(file).unwrap();
 }
 
 #[test]
 fn nothing_from_outside_gets_out_of_its_text() {
-    let page = page(&incident::report(), incident::CLOCK);
+    let report = incident::report();
+    let page = page(&report, incident::CLOCK) + &comparison(&Comparison::new(&report, &report));
     for tag in ["<script", "<img", "<b>bold", "<b>ab", "<i>"] {
         assert!(!page.contains(tag), "{tag}");
     }

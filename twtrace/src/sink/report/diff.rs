@@ -11,7 +11,7 @@ use super::{
 use crate::model::{
     attached::Clock,
     report::{Compared, Comparison, Fate, FindingChange},
-    units::{number, percent},
+    units::change,
 };
 use serde::Serialize;
 use std::io::{self, Write};
@@ -52,14 +52,7 @@ pub fn write_text(out: &mut (impl Write + ?Sized), comparison: &Comparison, colo
 }
 
 fn cells(row: &Compared) -> [String; 5] {
-    let change = row.change.map_or_else(
-        || "-".to_owned(),
-        |change| match change {
-            tenfold if tenfold >= 9.0 => format!("{} times", number(tenfold + 1.0)),
-            less if less < 0.0 => format!("-{}", percent(-less)),
-            more => format!("+{}", percent(more)),
-        },
-    );
+    let change = row.change.map_or_else(|| "-".to_owned(), change);
     let better = match row.better {
         Some(true) => "better",
         Some(false) => "worse",
