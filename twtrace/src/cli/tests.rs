@@ -153,11 +153,11 @@ fn help_is_no_error() {
 
 #[test]
 fn durations_add_up() {
-    let cases = [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("1d", 86_400_000)];
+    let cases = [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("1.5s", 1_500)];
     for (word, millis) in cases {
         assert_eq!(duration(word), Ok(Duration::from_millis(millis)), "{word}");
     }
-    for word in ["", "s", "30", "-5s", "3 s", "1.5s", "99999999999999999999s", "213503982335d"] {
+    for word in ["", "s", "30", "-5s", "3 s", "99999999999999999999s", "213503982335d"] {
         assert!(duration(word).is_err(), "{word}");
     }
 }

@@ -1,32 +1,12 @@
 //! Values that are more than a number or a name.
 
-use crate::model::filter::BadWord;
+use crate::model::{filter::BadWord, units};
 use std::{str::FromStr, time::Duration};
 
 /// `500ms`, `30s`, `2m`, `1h30m`: numbers, each with its unit.
 pub(super) fn duration(word: &str) -> Result<Duration, BadWord> {
     let bad = || BadWord("a time is a number with its unit, ms, s, m, h or d: 30s, 2m, 1h30m".to_owned());
-    let mut total = Duration::ZERO;
-    let mut rest = word;
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?);
-        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(bad()),
-        };
-        let part = u64::from_str(number).ok().and_then(|number| number.checked_mul(millis)).ok_or_else(bad)?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or_else(bad)?;
-        rest = tail;
-    }
-    if total.is_zero() {
-        return Err(bad());
-    }
-    Ok(total)
+    units::parse_duration(word).filter(|&nanos| nanos > 0).map(Duration::from_nanos).ok_or_else(bad)
 }
 
 /// The kernel takes a ring of a power of two of bytes that is whole pages, and counts it in 32 bits

@@ -1,4 +1,4 @@
-//! Figures as a person reads them.
+//! Figures as a person reads and writes them.
 
 /// Nanoseconds in the unit a person would choose: `812us`, `3.2ms`, `1.04s`, `2m05s`, `1h02m`, `3d04h`.
 ///
@@ -37,6 +37,65 @@ pub fn bytes(bytes: u64) -> String {
         }
         None => format!("{bytes} B"),
     }
+}
+
+/// Nanoseconds of `500ms`, `60.02s` or `1h30m`: numbers, each with its unit; `None` where a word is no such thing.
+pub fn parse_duration(word: &str) -> Option<u64> {
+    let unit = |name: &str| {
+        Some(match name {
+            "ns" => 1,
+            "us" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            _ => return None,
+        })
+    };
+    let (mut total, mut rest) = (0_u64, word);
+    while !rest.is_empty() {
+        let (part, tail) = parse_part(rest, unit)?;
+        total = total.checked_add(part)?;
+        rest = tail;
+    }
+    Some(total).filter(|_| !word.is_empty())
+}
+
+/// Bytes of `1460`, `64 kB` or `1.5MiB`; `None` where a word is no such thing.
+pub fn parse_bytes(word: &str) -> Option<u64> {
+    let unit = |name: &str| {
+        Some(match name.trim() {
+            "" | "B" => 1,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return None,
+        })
+    };
+    let (bytes, tail) = parse_part(word, unit)?;
+    tail.is_empty().then_some(bytes)
+}
+
+/// The first number with its unit, a whole one of what is counted in, and what follows.
+fn parse_part(word: &str, unit: impl Fn(&str) -> Option<u64>) -> Option<(u64, &str)> {
+    let (number, tail) = word.split_at(word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len()));
+    let (name, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if fraction.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let unit = unit(name)?;
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+    let parts = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit);
+    let scale = 10_u128.pow(fraction.len() as u32);
+    let fraction = u64::try_from(parts / scale).ok().filter(|_| parts.is_multiple_of(scale))?;
+    Some((whole.checked_add(fraction)?, tail))
 }
 
 /// A number with its thousands apart: `28,232`.
@@ -122,6 +181,44 @@ mod tests {
         ];
         for (nanos, shown) in cases {
             assert_eq!(duration(nanos), shown, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_they_are_written() {
+        let cases = [
+            ("0s", 0),
+            ("7ns", 7),
+            ("812us", 812_000),
+            ("3.2ms", 3_200_000),
+            ("60.02s", 60_020_000_000),
+            ("2m05s", 125_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("3d04h", 273_600_000_000_000),
+        ];
+        for (word, nanos) in cases {
+            assert_eq!(parse_duration(word), Some(nanos), "{word}");
+        }
+        for word in ["", "s", "30", "-5s", "3 s", ".5s", "1.s", "1.2.3s", "0.5ns", "1x", "\u{663}s", "213504d", "1s "] {
+            assert_eq!(parse_duration(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        let cases = [
+            ("0", 0),
+            ("812 B", 812),
+            ("34.5 kB", 34_500),
+            ("1.5KiB", 1_536),
+            ("2GiB", 2 << 30),
+            ("18446744073709551615", u64::MAX),
+        ];
+        for (word, size) in cases {
+            assert_eq!(parse_bytes(word), Some(size), "{word}");
+        }
+        for word in ["", "B", "1K", "1kb", "0.5", "1 kB 2", "1kB2B", "18446744073709551616", "99999999TB"] {
+            assert_eq!(parse_bytes(word), None, "{word}");
         }
     }
 
