@@ -2,6 +2,7 @@
 //!
 //! Parses and explains, does nothing. The manual page and the shell completions are made from the same words.
 
+mod expect;
 mod export;
 mod filter;
 mod metrics;
@@ -14,6 +15,7 @@ mod values;
 mod watch;
 mod writing;
 
+pub use expect::Expect;
 pub use export::{Export, ExportFormat};
 pub use filter::FilterArgs;
 pub use metrics::MetricsArgs;
@@ -27,6 +29,7 @@ pub use writing::WritingArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use expect::{EXPECT_LONG_HELP, EXPECT_SHORT_HELP};
 use export::{EXPORT_LONG_HELP, EXPORT_SHORT_HELP};
 use record::{RECORD_LONG_HELP, RECORD_SHORT_HELP};
 use report::REPORT_HELP;
@@ -45,7 +48,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 it failed, 2 bad usage, 3 events were lost and --fail-on-loss was given; \
-`record -- CMD` exits with CMD's.";
+`expect` exits with 1 when an assertion fails, `record -- CMD` with CMD's.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -66,6 +69,10 @@ pub enum Command {
     /// Write recorded connections to a file that other tools open: Parquet, CSV, JSON lines, Perfetto
     #[command(after_help = EXPORT_SHORT_HELP, after_long_help = EXPORT_LONG_HELP)]
     Export(Box<Export>),
+    /// Check what is expected of connections, in a recording or while a command runs: results as KTAP, status 1 where
+    /// one fails
+    #[command(after_help = EXPECT_SHORT_HELP, after_long_help = EXPECT_LONG_HELP)]
+    Expect(Box<Expect>),
     /// Say what this kernel and these privileges allow to be traced, and what to change
     Doctor(Doctor),
     /// Print a completion script for a shell to stdout

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     stderr::listen(match &cli.command {
         cli::Command::Watch(args) => args.tracing.verbose,
         cli::Command::Record(args) => args.tracing.verbose,
+        cli::Command::Expect(args) => args.tracing.verbose,
         _ => false,
     });
     let done = |result: io::Result<()>| match result {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             Ok(format) => run::export(&args, format),
             Err(usage) => usage.exit(),
         },
+        cli::Command::Expect(args) => run::expect(&args),
         cli::Command::Doctor(args) => run::doctor(&args),
         cli::Command::Completions { shell } => done(cli::completions(shell, &mut io::stdout().lock())),
         cli::Command::Man => done(cli::man(&mut io::stdout().lock())),

@@ -4,6 +4,7 @@ mod child;
 mod doctor;
 mod draft;
 mod engine;
+mod expect;
 mod export;
 mod files;
 mod live;
@@ -26,6 +27,7 @@ mod stops;
 mod watch;
 
 pub use doctor::doctor;
+pub use expect::expect;
 pub use export::export;
 pub use record::record;
 pub use report::report;

@@ -170,7 +170,7 @@ fn completions_and_manual_name_every_command() {
     let mut page = Vec::new();
     man(&mut page).expect("memory takes it");
     let page = String::from_utf8(page).expect("text");
-    for command in ["watch", "record", "doctor", "completions", "man"] {
+    for command in ["watch", "record", "expect", "doctor", "completions", "man"] {
         assert!(script.contains(&format!("twtrace__subcmd__{command}")), "{command}: {script}");
         assert!(page.contains(&format!(".SH \"TWTRACE {}\"", command.to_uppercase())), "{command}");
     }

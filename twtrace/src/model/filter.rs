@@ -161,7 +161,8 @@ fn port(word: &str) -> Result<u16, BadWord> {
 pub struct Network(IpNet);
 
 impl Network {
-    fn contains(self, end: Endpoint) -> bool {
+    /// This end is in it.
+    pub fn contains(self, end: Endpoint) -> bool {
         self.0.contains(&end.ip)
     }
 }

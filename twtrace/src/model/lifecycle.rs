@@ -1,5 +1,7 @@
 //! The life of one connection, as one of its ends has it.
 
+mod all;
+
 use super::{
     FourTuple, Ktime, Process, TcpState,
     observation::{Container, Traffic},

@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io,
     os::unix::process::ExitStatusExt as _,
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
 };
 use tokio::{signal::unix::Signal, sync::oneshot, task::JoinHandle};
 
@@ -19,10 +19,14 @@ pub(super) struct Child(JoinHandle<anyhow::Result<ExitStatus>>);
 
 impl Child {
     /// Runs a command with its arguments. The outer error is ours; the inner one says why it cannot be run.
-    pub(super) fn spawn(words: &[OsString], signals: (Signal, Signal)) -> anyhow::Result<io::Result<Self>> {
+    pub(super) fn spawn(
+        words: &[OsString],
+        stdout: Stdio,
+        signals: (Signal, Signal),
+    ) -> anyhow::Result<io::Result<Self>> {
         let [program, arguments @ ..] = words else { anyhow::bail!("no command was given") };
         let (mut interrupt, mut terminate) = signals;
-        let mut process = match Command::new(program).args(arguments).spawn() {
+        let mut process = match Command::new(program).args(arguments).stdout(stdout).spawn() {
             Ok(process) => process,
             Err(error) => return Ok(Err(error)),
         };

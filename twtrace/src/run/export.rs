@@ -54,7 +54,7 @@ pub fn export(args: &cli::Export, format: ExportFormat) -> anyhow::Result<ExitCo
         }
     };
     let wanted = Wanted { files: &args.files, filter: &args.filter, all: args.all, transitions: args.events };
-    let Replayed { lost, damaged } = match replay(&wanted, sinks, Limit::default()) {
+    let Replayed { lost, damaged, .. } = match replay(&wanted, sinks, Limit::default()) {
         Err(error) if is_closed_pipe(&error) => return Ok(ExitCode::SUCCESS),
         outcome => outcome?,
     };

@@ -22,7 +22,7 @@ use anyhow::{Context as _, anyhow};
 use std::{
     io::{self, IsTerminal as _},
     path::Path,
-    process::ExitCode,
+    process::{ExitCode, Stdio},
     sync::Arc,
 };
 use tokio::runtime::Runtime;
@@ -52,7 +52,7 @@ async fn live(args: &cli::Record) -> anyhow::Result<ExitCode> {
     let signals = signals().context("cannot listen for signals")?;
     let files = Files::claim(path, &args.writing)?;
     let live = Live::attach(&args.tracing)?;
-    let mut child = match Child::spawn(&args.command, signals)? {
+    let mut child = match Child::spawn(&args.command, Stdio::inherit(), signals)? {
         Ok(child) => child,
         Err(error) => {
             let code = child::code_of_unstarted(&error);

@@ -22,6 +22,8 @@ pub(super) struct Recorded {
     pieces: VecDeque<Piece>,
     /// Something in the middle of it could not be believed; that its end is missing is no damage.
     pub(super) damaged: bool,
+    /// A file of it has no end, or one before it is missing.
+    pub(super) cut: bool,
 }
 
 /// One file. A recording may have more of them than may be open at once.
@@ -47,10 +49,11 @@ pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
                 recorded.last_mut().context("it was found there")?.pieces.push_back(piece);
             }
             gap => {
+                let cut = gap.is_some();
                 if let Some((_, path)) = gap {
                     log::warn!("files are missing between {path} and {}: two recordings", piece.path.display());
                 }
-                recorded.push(Recorded { header: piece.header.clone(), pieces: [piece].into(), damaged: false });
+                recorded.push(Recorded { header: piece.header.clone(), pieces: [piece].into(), damaged: false, cut });
             }
         }
     }
@@ -102,6 +105,7 @@ impl Recorded {
             if let Some(damage) = reader.damage() {
                 log::warn!("{}: {damage}", path.display());
                 self.damaged |= !damage.is_cut_only();
+                self.cut |= damage.is_cut_only();
             }
             self.pieces.pop_front();
         }

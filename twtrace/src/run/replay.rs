@@ -34,6 +34,8 @@ pub(super) struct Replayed {
     pub(super) lost: u64,
     /// Something in them could not be believed.
     pub(super) damaged: bool,
+    /// One of them has no end.
+    pub(super) cut: bool,
 }
 
 /// Replays recordings.
@@ -62,7 +64,7 @@ pub(super) fn replay_all(
     session.attached(&recorded.header.attached)?;
     let end = feed(&mut recorded, &mut session)?;
     session.finish(end)?;
-    Ok(Replayed { lost: session.lost(), damaged: recorded.damaged })
+    Ok(Replayed { lost: session.lost(), damaged: recorded.damaged, cut: recorded.cut })
 }
 
 /// Gives all that was observed; the moment at which it ended.

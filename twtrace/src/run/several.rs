@@ -76,7 +76,8 @@ impl Several {
         let audits = self.runs.iter().map(|run| run.audit.lines(&run.tracker));
         self.output.finish(audits.flatten().collect())?;
         let damaged = self.runs.iter().any(|run| run.recorded.damaged);
-        Ok(Replayed { lost: self.output.summary.total_lost(), damaged })
+        let cut = self.runs.iter().any(|run| run.recorded.cut);
+        Ok(Replayed { lost: self.output.summary.total_lost(), damaged, cut })
     }
 
     /// The recording whose next observation is the oldest.

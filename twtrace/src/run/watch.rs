@@ -60,7 +60,7 @@ fn recorded(args: &cli::Watch) -> anyhow::Result<ExitCode> {
     if is_screen {
         return player::play(&wanted, args);
     }
-    let Replayed { lost, damaged } = replay(&wanted, vec![sink(args)], limit(args))?;
+    let Replayed { lost, damaged, .. } = replay(&wanted, vec![sink(args)], limit(args))?;
     Ok(if damaged { ExitCode::FAILURE } else { exit_code(args.tracing.fail_on_loss, lost) })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod doctor;
+pub mod expect;
 pub mod export;
 pub mod format;
 pub mod html;
