@@ -34,7 +34,11 @@ impl Subject {
     /// What starts it; `release` is the folder of this checkout's optimised programs.
     pub(super) fn command(self, release: &Path) -> Command {
         if let Self::Peer(name) = self {
-            return Command::new(Path::new(PEERS_FOLDER).join(name));
+            // Unlike twtrace, they need it mounted where they are.
+            const WITH_TRACEFS: &str = "mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; exec \"$0\"";
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", WITH_TRACEFS]).arg(Path::new(PEERS_FOLDER).join(name));
+            return command;
         }
         let mut command = Command::new(release.join("twtrace"));
         command.args(["watch", "--format", "json"]);
