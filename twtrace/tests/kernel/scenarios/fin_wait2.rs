@@ -6,7 +6,7 @@ use crate::lifecycle::any;
 use crate::net::Netns;
 use crate::puppet::hold;
 use crate::{Play::Shared, Scenario, Tier};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
 
