@@ -7,6 +7,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::{env, fs::File, hint::black_box, io, time::Duration};
 use twtrace::{
+    memory,
     model::{Observation, Tracker},
     trace::{Reader, Writer},
 };
@@ -18,6 +19,7 @@ fn main() {
         println!("to measure: cargo bench --bench replay -- FILE");
         return;
     };
+    memory::keep_what_is_used_again();
     let open = || Reader::open(File::open(&path).unwrap()).unwrap();
     let (mut rows, mut transitions, mut lost) = (0, 0, 0);
     each(open(), |observation| {
@@ -44,7 +46,7 @@ fn main() {
     let observations: Vec<_> = open().map(Result::unwrap).collect();
     let write = median(|| {
         let mut writer = Writer::new(io::sink(), open().header()).unwrap();
-        observations.iter().for_each(|observation| writer.push(observation).unwrap());
+        observations.iter().for_each(|observation| writer.push(observation.clone()).unwrap());
         writer.finish().unwrap();
     });
     println!("write_ns_per_row {:.1}", write / rows as f64);

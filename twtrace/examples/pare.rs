@@ -42,14 +42,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             Observation::Tick(_) => last_tick = Some(observation),
             _ => {
                 if let Some(tick) = last_tick.take() {
-                    writer.push(&tick)?;
+                    writer.push(tick)?;
                 }
-                writer.push(&observation)?;
+                writer.push(observation)?;
             }
         }
     }
     if let Some(tick) = last_tick {
-        writer.push(&tick)?;
+        writer.push(tick)?;
     }
     writer.finish()?;
     Ok(())

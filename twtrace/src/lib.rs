@@ -4,6 +4,7 @@
 //! [`sink`] shows it. `run` joins them, `cli` says what is wanted.
 
 pub mod cli;
+pub mod memory;
 pub mod model;
 pub mod probe;
 pub mod run;

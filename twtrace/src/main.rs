@@ -2,9 +2,10 @@
 
 use clap::Parser as _;
 use std::{io, process::ExitCode};
-use twtrace::{cli, run, stderr};
+use twtrace::{cli, memory, run, stderr};
 
 fn main() -> ExitCode {
+    memory::keep_what_is_used_again();
     let cli = cli::Cli::parse();
     stderr::listen(match &cli.command {
         cli::Command::Watch(args) => args.tracing.verbose,

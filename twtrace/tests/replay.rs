@@ -131,7 +131,7 @@ fn the_files_of_one_run_are_one_recording_in_any_order() {
             let path = folder.0.join(format!("{number}.arrows"));
             let mut writer = Writer::new(fs::File::create(&path).unwrap(), &one).unwrap();
             let observations = trace::parse(&part).into_iter().skip(usize::from(number > 1));
-            observations.for_each(|(observation, _)| writer.push(&observation).unwrap());
+            observations.for_each(|(observation, _)| writer.push(observation).unwrap());
             writer.finish().unwrap();
             path
         })

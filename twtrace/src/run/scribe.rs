@@ -120,7 +120,7 @@ impl Scribe {
         let idle = observations.iter().all(|observation| matches!(observation, Observation::Tick(_)));
         let due = came + if idle { IDLE } else { AGE };
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
-        for observation in &observations {
+        for observation in observations {
             self.surveyed |= matches!(observation, Observation::Table(Table::Ready { .. }));
             self.writer.push(observation)?;
         }

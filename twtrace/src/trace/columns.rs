@@ -2,12 +2,13 @@
 //!
 //! A column that is filled begins all null and is told its values by row, so a row costs what it has to say.
 
+use super::bits::{Bits, BitsIn, PresentIn, zeros};
 use arrow_array::{
     Array as _, ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, PrimitiveArray, StringArray,
     cast::AsArray as _,
     types::{Int32Type, TimestampNanosecondType, UInt8Type},
 };
-use arrow_buffer::{BooleanBuffer, MutableBuffer, NullBuffer, ScalarBuffer, bit_util};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use hashbrown::HashMap;
 use std::{hash::Hash, marker::PhantomData, sync::Arc};
@@ -30,40 +31,38 @@ pub(super) fn unreadable(what: impl std::fmt::Display) -> ArrowError {
     ArrowError::ParseError(what.to_string())
 }
 
-/// Which rows have a value.
-struct Present(MutableBuffer);
-
-impl Present {
-    fn none(rows: usize) -> Self {
-        Self(MutableBuffer::from_len_zeroed(rows.div_ceil(8)))
-    }
-
-    fn set(&mut self, row: usize) {
-        bit_util::set_bit(&mut self.0, row);
-    }
-
-    fn bits(self, rows: usize) -> BooleanBuffer {
-        BooleanBuffer::new(self.0.into(), 0, rows)
-    }
-}
-
 /// Numbers.
 pub(super) struct Number<T>(PhantomData<T>);
 
 pub(super) struct NumberOut<T: ArrowPrimitiveType> {
+    /// None before the first is set.
     values: Vec<T::Native>,
-    present: Present,
+    present: Bits,
 }
 
 impl<T: ArrowPrimitiveType> NumberOut<T> {
+    #[inline(always)]
     pub(super) fn set(&mut self, row: usize, value: T::Native) {
+        if self.values.is_empty() {
+            self.begin();
+        }
         self.values[row] = value;
         self.present.set(row);
     }
 
+    #[cold]
+    fn begin(&mut self) {
+        self.values = vec![T::Native::default(); self.present.rows];
+    }
+
     fn finish(self) -> PrimitiveArray<T> {
-        let present = self.present.bits(self.values.len());
-        PrimitiveArray::new(ScalarBuffer::from(self.values), Some(NullBuffer::new(present)))
+        let rows = self.present.rows;
+        let values = if self.values.is_empty() {
+            ScalarBuffer::new(zeros(rows * size_of::<T::Native>()), 0, rows)
+        } else {
+            ScalarBuffer::from(self.values)
+        };
+        PrimitiveArray::new(values, Some(NullBuffer::new(self.present.finish())))
     }
 }
 
@@ -74,37 +73,12 @@ pub(super) struct NumberIn<T: ArrowPrimitiveType> {
 
 impl<T: ArrowPrimitiveType> NumberIn<T> {
     fn of(array: &PrimitiveArray<T>) -> Self {
-        Self { values: array.values().clone(), present: PresentIn::of(array.nulls(), array.len()) }
+        Self { values: array.values().clone(), present: PresentIn::of(array.nulls()) }
     }
 
+    #[inline]
     pub(super) fn get(&self, row: usize) -> Option<T::Native> {
         self.present.has(row).then(|| self.values.get(row).copied()).flatten()
-    }
-}
-
-/// Which rows have a value; most columns have all or none.
-enum PresentIn {
-    All,
-    None,
-    Some(BooleanBuffer),
-}
-
-impl PresentIn {
-    fn of(nulls: Option<&NullBuffer>, rows: usize) -> Self {
-        match nulls {
-            None => Self::All,
-            Some(nulls) if nulls.null_count() == 0 => Self::All,
-            Some(nulls) if nulls.null_count() == rows => Self::None,
-            Some(nulls) => Self::Some(nulls.inner().clone()),
-        }
-    }
-
-    fn has(&self, row: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::None => false,
-            Self::Some(bits) => row < bits.len() && bits.value(row),
-        }
     }
 }
 
@@ -117,7 +91,7 @@ impl<T: ArrowPrimitiveType> Column for Number<T> {
     }
 
     fn blank(rows: usize) -> NumberOut<T> {
-        NumberOut { values: vec![T::Native::default(); rows], present: Present::none(rows) }
+        NumberOut { values: Vec::new(), present: Bits::none(rows) }
     }
 
     fn array(filled: NumberOut<T>) -> Result<ArrayRef, ArrowError> {
@@ -130,7 +104,7 @@ impl<T: ArrowPrimitiveType> Column for Number<T> {
     }
 
     fn absent() -> NumberIn<T> {
-        NumberIn { values: ScalarBuffer::default(), present: PresentIn::None }
+        NumberIn { values: ScalarBuffer::default(), present: PresentIn::NONE }
     }
 }
 
@@ -170,9 +144,8 @@ impl Column for Time {
 pub(super) struct Flag;
 
 pub(super) struct FlagOut {
-    values: Present,
-    present: Present,
-    rows: usize,
+    values: Bits,
+    present: Bits,
 }
 
 impl FlagOut {
@@ -185,13 +158,14 @@ impl FlagOut {
 }
 
 pub(super) struct FlagIn {
-    values: BooleanBuffer,
+    values: BitsIn,
     present: PresentIn,
 }
 
 impl FlagIn {
+    #[inline]
     pub(super) fn get(&self, row: usize) -> Option<bool> {
-        self.present.has(row).then(|| row < self.values.len() && self.values.value(row))
+        self.present.has(row).then(|| self.values.has(row))
     }
 }
 
@@ -204,21 +178,21 @@ impl Column for Flag {
     }
 
     fn blank(rows: usize) -> FlagOut {
-        FlagOut { values: Present::none(rows), present: Present::none(rows), rows }
+        FlagOut { values: Bits::none(rows), present: Bits::none(rows) }
     }
 
     fn array(filled: FlagOut) -> Result<ArrayRef, ArrowError> {
-        let present = NullBuffer::new(filled.present.bits(filled.rows));
-        Ok(Arc::new(BooleanArray::new(filled.values.bits(filled.rows), Some(present))))
+        let present = NullBuffer::new(filled.present.finish());
+        Ok(Arc::new(BooleanArray::new(filled.values.finish(), Some(present))))
     }
 
     fn open(array: &ArrayRef) -> Result<FlagIn, ArrowError> {
         let array = array.as_boolean_opt().ok_or_else(|| unreadable("not a column of flags"))?;
-        Ok(FlagIn { values: array.values().clone(), present: PresentIn::of(array.nulls(), array.len()) })
+        Ok(FlagIn { values: BitsIn::of(array.values()), present: PresentIn::of(array.nulls()) })
     }
 
     fn absent() -> FlagIn {
-        FlagIn { values: BooleanBuffer::new_unset(0), present: PresentIn::None }
+        FlagIn { values: BitsIn::NONE, present: PresentIn::NONE }
     }
 }
 

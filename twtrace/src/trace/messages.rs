@@ -7,6 +7,7 @@ use super::{
     error::{Damage, DamageKind},
     frame::{CONTINUATION, END, LONGEST_BODY, LONGEST_METADATA, PREFIX, Part, Seal},
 };
+use arrow_buffer::Buffer;
 use std::io::{self, Read};
 
 /// A whole message.
@@ -15,7 +16,7 @@ pub(super) struct Message {
     pub(super) offset: u64,
     /// Arrow's metadata, with padding behind.
     pub(super) metadata: Vec<u8>,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Buffer,
     pub(super) part: Part,
 }
 
@@ -156,7 +157,7 @@ impl<R: Read> Messages<R> {
         let message = Message {
             offset: self.offset,
             metadata: self.bytes()[PREFIX..front].to_vec(),
-            body: self.bytes()[front..end].to_vec(),
+            body: self.bytes()[front..end].into(),
             part: seal.part,
         };
         self.skip(end);

@@ -8,6 +8,11 @@
 use super::encode::{socket, socket_of};
 use crate::model::{Ktime, Observation};
 
+/// Bits of a row's number in a packed key.
+const PACKED_ROW: u32 = 16;
+/// Keys that differ by less can be packed: 4.3 s of nanoseconds, or so many sockets' cookies.
+const PACKED_SPAN: u64 = (1 << 32) - 1;
+
 /// Where a row stood among those of its batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -34,25 +39,39 @@ pub(super) fn places(observations: &[Observation]) -> impl Iterator<Item = Place
 
 /// The observations' numbers as they are to be written: by socket, and in their order within one.
 pub(super) fn by_socket(observations: &[Observation]) -> Vec<u32> {
-    let keys = observations.iter().zip(0_u32..).map(|(observation, number)| match socket_of(observation).map(socket) {
-        Some((is, socket)) => (socket, is as u8, number),
+    let keys = observations.iter().map(|observation| match socket_of(observation).map(socket) {
+        Some((is, socket)) => (socket, is as u16),
         // What is of no socket comes last.
-        None => (u64::MAX, u8::MAX, number),
+        None => (u64::MAX, u16::MAX),
     });
-    let mut keys: Vec<_> = keys.collect();
-    keys.sort_unstable();
-    keys.into_iter().map(|(_, _, number)| number).collect()
+    sorted(&keys.collect::<Vec<_>>())
 }
 
 /// The rows' numbers in the order in which they were observed, from the time and the place of each.
 pub(super) fn as_observed(rows: impl Iterator<Item = (Ktime, Place)>) -> Vec<u32> {
-    // Ties first: together with the row they are one number to compare.
-    let key = |((at, place), row): ((Ktime, Place), u32)| {
-        (at.after(place.delay), u64::from(place.tie) << u32::BITS | u64::from(row))
-    };
-    let mut keys: Vec<_> = rows.zip(0_u32..).map(key).collect();
-    keys.sort_unstable();
-    keys.into_iter().map(|(_, row)| row as u32).collect()
+    let keys = rows.map(|(at, place)| (at.after(place.delay).0, place.tie));
+    sorted(&keys.collect::<Vec<_>>())
+}
+
+/// The keys' numbers in the order of the keys, and of the numbers where those are equal.
+fn sorted(keys: &[(u64, u16)]) -> Vec<u32> {
+    let numbered = || keys.iter().zip(0_u32..);
+    // What a key says beyond the smallest has room in one integer, which is sorted in half the time, unless the last
+    // stands for none.
+    let real = || keys.iter().map(|key| key.0).filter(|number| *number != u64::MAX);
+    let (least, most) = (real().min().unwrap_or_default(), real().max().unwrap_or_default());
+    if most - least < PACKED_SPAN && keys.len() <= 1 << PACKED_ROW {
+        let pack = |(&(number, second), row): (&(u64, u16), u32)| {
+            let number = (number - least).min(PACKED_SPAN);
+            (number << u16::BITS | u64::from(second)) << PACKED_ROW | u64::from(row)
+        };
+        let mut packed: Vec<u64> = numbered().map(pack).collect();
+        packed.sort_unstable();
+        return packed.into_iter().map(|key| key as u32 & ((1 << PACKED_ROW) - 1)).collect();
+    }
+    let mut pairs: Vec<_> = numbered().map(|(key, row)| (*key, row)).collect();
+    pairs.sort_unstable();
+    pairs.into_iter().map(|(_, row)| row).collect()
 }
 
 #[cfg(test)]

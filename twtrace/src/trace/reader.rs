@@ -12,7 +12,6 @@ use super::{
 };
 use crate::model::{Ktime, LossPlace, Observation, observation::Lost};
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_buffer::Buffer;
 use arrow_ipc::{convert::try_fb_to_schema, reader::RecordBatchDecoder, root_as_message};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use std::{collections::HashMap, io::Read, sync::Arc};
@@ -258,8 +257,7 @@ fn read_record_batch(
     if plain_length(&batch, &part.body).is_none_or(|length| length > MOST_PLAIN) {
         return Err(senseless("too long when decompressed"));
     }
-    let body = Buffer::from(&part.body[..]);
-    RecordBatchDecoder::try_new(&body, batch, schema, dictionaries, &arrow_ipc::MetadataVersion::V5)?
+    RecordBatchDecoder::try_new(&part.body, batch, schema, dictionaries, &arrow_ipc::MetadataVersion::V5)?
         .with_projection(columns)
         .read_record_batch()
 }

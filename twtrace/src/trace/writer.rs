@@ -21,7 +21,7 @@ use std::{
 };
 
 /// zstd's; higher ones take much longer and save little.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 /// Rows of a batch at the most: its columns, decompressed, then fit into a CPU's cache.
 const MOST_ROWS: usize = 1 << 14;
 /// Bytes of text and lists that a batch may hold besides its rows.
@@ -69,10 +69,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn push(&mut self, observation: &Observation) -> io::Result<()> {
-        self.text += length_of_text(observation);
+    pub fn push(&mut self, observation: Observation) -> io::Result<()> {
+        self.text += length_of_text(&observation);
         self.telling += u32::from(!matches!(observation, Observation::Tick(_)));
-        self.pending.push(observation.clone());
+        self.pending.push(observation);
         if self.pending.len() >= MOST_ROWS || self.text >= MOST_TEXT { self.write_batch() } else { Ok(()) }
     }
 

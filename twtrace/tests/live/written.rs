@@ -64,7 +64,7 @@ pub(crate) fn record(folder: &Folder, name: &str, header: &Header, parts: &[&str
     let mut writer = Writer::new(fs::File::create(&path).unwrap(), header).unwrap();
     for part in parts {
         for (observation, _) in trace::parse(part) {
-            writer.push(&observation).unwrap();
+            writer.push(observation).unwrap();
         }
         writer.flush().unwrap();
     }

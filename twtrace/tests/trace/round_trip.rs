@@ -46,7 +46,7 @@ pub(crate) fn header() -> Header {
 pub(crate) fn recording(observations: &[Observation], flushes: &[usize]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), &header()).unwrap();
     for (index, observation) in observations.iter().enumerate() {
-        writer.push(observation).unwrap();
+        writer.push(observation.clone()).unwrap();
         if flushes.contains(&index) {
             writer.flush().unwrap();
         }
@@ -87,10 +87,10 @@ fn batches_are_read_as_one() {
 #[test]
 fn what_is_flushed_can_be_read_while_the_rest_is_to_come() {
     let mut writer = Writer::new(Vec::new(), &header()).unwrap();
-    writer.push(&Observation::Tick(Ktime(1))).unwrap();
+    writer.push(Observation::Tick(Ktime(1))).unwrap();
     writer.flush().unwrap();
     let length = usize::try_from(writer.bytes()).unwrap();
-    writer.push(&Observation::Tick(Ktime(2))).unwrap();
+    writer.push(Observation::Tick(Ktime(2))).unwrap();
     let bytes = writer.finish().unwrap();
     let read: Vec<_> = Reader::open(&bytes[..length]).unwrap().map(Result::unwrap).collect();
     assert_eq!(read, [Observation::Tick(Ktime(1))]);
