@@ -24,6 +24,7 @@ mod several;
 mod source;
 mod states;
 mod stops;
+mod syncer;
 mod watch;
 
 pub use doctor::doctor;

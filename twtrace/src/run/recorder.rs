@@ -1,4 +1,4 @@
-//! Makes a recording beside a run: a sink that hands what is observed to a thread, which compresses, writes and syncs.
+//! Makes a recording beside a run: a sink that hands what is observed to a thread, which compresses and writes.
 //!
 //! What waits for the thread is bounded. Where the disk cannot keep up, the run waits for it, and events wait in the
 //! ring, where those that find no room are counted. So nothing is dropped in between: what is recorded is what the

@@ -1,8 +1,9 @@
-//! The thread that writes a recording: compresses, syncs, goes on in a new file, and ends where there is no more room.
+//! The thread that writes a recording: compresses, goes on in a new file, and ends where there is no more room.
 
 use super::{
     files::Files,
     recorder::{CHUNKS, End, Order, Recording},
+    syncer::Syncer,
     watch::is_closed_pipe,
 };
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
 use anyhow::Context as _;
 use std::{
     fs::File,
-    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How old an event may get before it is on the disk: with what the ring and the way here take, less than a second.
+/// How old an event may get before it is written: with what the ring and the way here take, less than a second.
 const AGE: Duration = Duration::from_millis(500);
 /// The same where nothing has happened but that time has passed.
 const IDLE: Duration = Duration::from_secs(10);
@@ -40,11 +40,13 @@ pub(super) struct Scribe {
     limits: Limits,
     recording: Arc<Recording>,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
+    /// Gone when it has failed, or has nothing more to do.
+    syncer: Option<Syncer>,
     writer: Writer<File>,
     /// Bytes of the files before this one.
     before: u64,
-    /// What was observed and may not be on the disk has to be there by now.
+    /// What was observed and may not be written has to be by then.
     due: Option<Instant>,
     /// This file has a reading of all tables, so that it can be read alone and the next one may begin.
     surveyed: bool,
@@ -61,7 +63,8 @@ impl Scribe {
         let writer = file.try_clone().and_then(|file| Writer::new(file, &header));
         let writer = writer.with_context(|| cannot_write(&path))?;
         let surveyed = !header.means.table;
-        Ok(Self { files, header, limits, recording, path, file, writer, before: 0, due: None, surveyed })
+        let (file, syncer) = (Arc::new(file), Some(Syncer::start()?));
+        Ok(Self { files, header, limits, recording, path, file, syncer, writer, before: 0, due: None, surveyed })
     }
 
     /// Writes what comes until nothing more does.
@@ -98,7 +101,7 @@ impl Scribe {
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.due = None;
                 self.writer.flush()?;
-                sync(&self.file)?;
+                self.sync()?;
             }
             let all = self.before + self.writer.bytes();
             self.recording.written(all);
@@ -142,25 +145,27 @@ impl Scribe {
         let old = std::mem::replace(&mut self.writer, writer);
         self.before += old.bytes();
         old.finish()?;
-        sync(&std::mem::replace(&mut self.file, file))?;
+        self.sync()?;
+        self.file = Arc::new(file);
         self.path = path;
         self.surveyed = !self.header.means.table;
         Ok(())
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<()> {
         self.recording.written(self.before + self.writer.bytes());
         self.writer.finish()?;
-        Ok(sync(&self.file)?)
+        if let Some(syncer) = self.syncer.take() {
+            syncer.sync(&self.file);
+            syncer.finish()?;
+        }
+        Ok(())
     }
-}
 
-/// So that a power cut does not take it back.
-fn sync(file: &File) -> io::Result<()> {
-    match file.sync_data() {
-        // A pipe or a device keeps nothing.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        done => done,
+    /// What is written goes to the disk, which need not be waited for.
+    fn sync(&mut self) -> anyhow::Result<()> {
+        let goes_on = self.syncer.as_ref().is_some_and(|syncer| syncer.sync(&self.file));
+        if goes_on { Ok(()) } else { self.syncer.take().map_or(Ok(()), Syncer::finish) }
     }
 }
 
