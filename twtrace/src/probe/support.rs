@@ -1,6 +1,6 @@
 //! Facts on the running kernel; what to make of them is [`plan`](super::plan)'s business.
 
-use super::{btf::Btf, netns, symbols::Symbols, table::SocketTable};
+use super::{btf::Btf, netns, symbols::Symbols, table::SocketTable, tracefs};
 use std::{io, path::PathBuf};
 use twtrace_common::Layout;
 
@@ -49,7 +49,7 @@ impl Support {
             tracepoints: Vec::new(),
             reset_reasons: Vec::new(),
             symbols,
-            tracefs: super::tracefs::find().map_err(|error| super::tracefs::explain(&error)),
+            tracefs: tracefs::find().map_err(|error| tracefs::explain(&error)),
             jiffy: jiffy(),
             lockdown: lockdown(),
             sock_diag: sock_diag().map_err(|error| error.to_string()),
@@ -154,7 +154,14 @@ fn sock_diag() -> io::Result<()> {
 }
 
 fn lockdown() -> Option<String> {
-    chosen(&std::fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
+    const PLACE: &str = "/sys/kernel/security";
+    let read = || std::fs::read_to_string(format!("{PLACE}/lockdown"));
+    let is_mounted = std::fs::read_dir(PLACE).is_ok_and(|mut entries| entries.next().is_some());
+    let text = match read() {
+        Err(_) if !is_mounted => tracefs::with("securityfs", PLACE, read).ok()?,
+        text => text,
+    };
+    chosen(&text.ok()?).map(str::to_owned)
 }
 
 /// The word in brackets: `none [integrity] confidentiality` (`lockdown_read()`, security/lockdown/lockdown.c).

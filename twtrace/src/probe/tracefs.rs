@@ -1,4 +1,4 @@
-//! Where the kernel lists its tracepoints.
+//! Where the kernel lists its tracepoints, and how a file system is mounted for one thread alone.
 
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
@@ -50,10 +50,19 @@ pub fn mounted<T: Send>(act: impl FnOnce() -> T + Send) -> io::Result<T> {
     if !find().is_err_and(missing) {
         return Ok(act());
     }
+    with("tracefs", PLACES[0], act)
+}
+
+/// Does `act` on a thread of its own that has this file system at that place, if it can be mounted.
+///
+/// # Errors
+///
+/// Where the thread cannot be started.
+pub(super) fn with<T: Send>(name: &str, place: &str, act: impl FnOnce() -> T + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("tracefs".to_owned()).spawn_scoped(scope, || {
-            if let Err(error) = mount_for_this_thread() {
-                log::debug!("cannot mount tracefs at {}: {error}", PLACES[0]);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
+            if let Err(error) = mount_for_this_thread(name, place) {
+                log::debug!("cannot mount {name} at {place}: {error}");
             }
             act()
         })?;
@@ -61,10 +70,10 @@ pub fn mounted<T: Send>(act: impl FnOnce() -> T + Send) -> io::Result<T> {
     })
 }
 
-fn mount_for_this_thread() -> rustix::io::Result<()> {
+fn mount_for_this_thread(name: &str, place: &str) -> rustix::io::Result<()> {
     // SAFETY: a mount namespace is all that is unshared (and what goes with it, the working directory), no memory and
     // no descriptor; nothing that runs on this thread relies on a mount or directory that another thread makes.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    mount("tracefs", PLACES[0], "tracefs", MountFlags::empty(), None)
+    mount(name, place, name, MountFlags::empty(), None)
 }

@@ -230,7 +230,11 @@ fn verdict(out: &mut impl Write, report: &Report) -> io::Result<()> {
 fn facts(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let Report { kernel, lockdown, namespaces, time_wait, .. } = report;
     writeln!(out, "kernel         {}", one_line(kernel))?;
-    writeln!(out, "lockdown       {}", lockdown.as_deref().map_or("not readable".to_owned(), one_line))?;
+    writeln!(
+        out,
+        "lockdown       {}",
+        lockdown.as_deref().map_or("not readable: no /sys/kernel/security/lockdown here".to_owned(), one_line)
+    )?;
     for (name, access) in [("BTF", &report.btf), ("tracefs", &report.tracefs), ("socket table", &report.socket_table)] {
         writeln!(out, "{name:<14} {}", access.reason.as_deref().map_or("readable".to_owned(), one_line))?;
     }
