@@ -3,17 +3,22 @@
 //! The same executable is the one that panics with the screen open: `tui --panic`. The oracle of what is to be seen
 //! are the sockets that the test itself has opened and closed; that of the terminal is `stty`.
 
+#[path = "tui/connections.rs"]
+mod connections;
 #[path = "live/folder.rs"]
 mod folder;
+#[path = "tui/slow.rs"]
+mod slow;
 #[path = "tui/tmux.rs"]
 mod tmux;
 
+use connections::Connections;
 use folder::Folder;
 use libtest_mimic::{Arguments, Completion, Trial};
 use rustix::process::{Pid, Signal};
+use slow::{Line, wait_for};
 use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    io::Write,
     path::Path,
     process::{Command, ExitCode, Stdio},
     thread,
@@ -31,7 +36,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One terminal at a time: what is awaited on it is awaited for so long and no longer.
     arguments.test_threads = Some(1);
-    let trials: [(&str, fn()); 9] = [
+    let trials: [(&str, fn()); 10] = [
         ("every_key_brings_its_picture", every_key_brings_its_picture),
         ("one_connection_is_drawn_with_both_ends", one_connection_is_drawn_with_both_ends),
         ("every_way_out_gives_the_terminal_back", every_way_out_gives_the_terminal_back),
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         ("it_follows_the_size_of_the_terminal", it_follows_the_size_of_the_terminal),
         ("no_color_means_no_colour", no_color_means_no_colour),
         ("what_w_records_is_played", what_w_records_is_played),
+        ("a_slow_line_holds_nobody_up", a_slow_line_holds_nobody_up),
         ("without_a_terminal_there_is_one_line", without_a_terminal_there_is_one_line),
     ];
     let trials = trials.map(|(name, test)| {
@@ -69,50 +75,6 @@ fn panic_on_the_screen() -> ! {
     thread::sleep(Duration::from_millis(500));
     let _ = thread::spawn(|| panic!("on purpose")).join();
     std::process::exit(101)
-}
-
-/// Connections of this process: each client's end closes first.
-struct Connections {
-    listener: TcpListener,
-    /// Ends that wait to be closed here.
-    kept: Vec<TcpStream>,
-}
-
-impl Connections {
-    fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a port"), kept: Vec::new() }
-    }
-
-    fn port(&self) -> u16 {
-        self.listener.local_addr().expect("it is bound").port()
-    }
-
-    fn one(&self) -> TcpStream {
-        let client = TcpStream::connect(self.listener.local_addr().expect("it is bound")).expect("it listens");
-        let (mut server, _) = self.listener.accept().expect("one has come");
-        drop(client);
-        // The FIN is there.
-        assert_eq!(server.read(&mut [0]).expect("an end"), 0);
-        server
-    }
-
-    /// Both ends closed: a TIME_WAIT at the client's.
-    fn closed(&self, count: usize) {
-        (0..count).for_each(|_| drop(self.one()));
-    }
-
-    /// Closed at the client's end alone.
-    fn leaked(&mut self, count: usize) {
-        for _ in 0..count {
-            let server = self.one();
-            self.kept.push(server);
-        }
-    }
-
-    /// Those of this process and this port alone.
-    fn words(&self) -> String {
-        format!("-p {}", std::process::id())
-    }
 }
 
 /// A view of these connections in a shell in tmux, attached.
@@ -297,6 +259,8 @@ fn what_w_records_is_played() {
     tmux.keys(&["q"]);
     tmux.wait_for("rc=0");
 
+    is_as_whole_as_a_run(&folder.0);
+
     tmux.run(&format!("clear; {PROGRAM} watch -r twtrace-*.arrows"));
     tmux.wait_for("replay 1x");
     tmux.keys(&["End"]);
@@ -312,6 +276,66 @@ fn what_w_records_is_played() {
     tmux.keys(&["q"]);
     tmux.wait_for("rc=0");
     tmux.is_as_before("replay");
+}
+
+/// It says what a recording of a whole run says: where processes run, which were known before it began, and how it
+/// stands against the kernel's own counters.
+fn is_as_whole_as_a_run(folder: &Path) {
+    let mut files = std::fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("a file").path());
+    let records = said_of(&files.next().expect("a recording"));
+    let own = std::fs::read_to_string("/proc/self/cgroup").expect("it is ours");
+    let own: Vec<&str> = own.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+    // /proc is asked behind the table: who is over by then may have been too quick.
+    let is_ours =
+        |record: &&serde_json::Value| record["owner"]["pid"] == std::process::id() && record["ended"].is_null();
+    let mut ours = records.iter().filter(is_ours).peekable();
+    assert!(ours.peek().is_some(), "nothing of us");
+    for record in ours {
+        assert!(own.iter().any(|path| record["cgroup"] == *path), "{own:?}: {record}");
+    }
+    let summary = records.iter().find(|record| record["type"] == "summary").expect("it ends");
+    let audit = summary["audit"].as_array().expect("a list");
+    let opened = audit.iter().find(|line| line["counter"] == "ActiveOpens").expect("it is counted");
+    // While it was recorded this process alone has called eight times.
+    assert!(opened["kernel"].as_u64() >= Some(8) && opened["seen"].as_u64() >= Some(8), "{summary}");
+}
+
+/// Pictures wait for the line, and are left out; what happens is followed all the same.
+fn a_slow_line_holds_nobody_up() {
+    let folder = Folder::new("slow");
+    let (recording, notes) = (folder.0.join("slow.arrows"), folder.0.join("notes"));
+    let connections = Connections::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["watch", "--format", "tui", "-w"]).arg(&recording).env("TERM", "xterm-256color");
+    let mut line = Line::new(&mut command, &notes);
+    wait_for("the first picture", || (line.came() > 0).then_some(()));
+    // The view that changes most.
+    line.press("e");
+    // Whoever floods the host meanwhile may take the room of some; without anybody they are all there.
+    let recorded = |wanted: usize| {
+        let wanted = wanted * 3 / 4;
+        wait_for("what was recorded", || (recorded(&recording, connections.port()).len() >= wanted).then_some(()));
+    };
+    connections.closed(1_000);
+    recorded(1_000);
+    line.stall();
+    connections.closed(1_000);
+    recorded(2_000);
+    line.press("q");
+    assert_eq!(line.ends(), Some(0), "{}", std::fs::read_to_string(&notes).unwrap_or_default());
+}
+
+/// The lives of the clients of this port, as far as they have been written.
+fn recorded(recording: &Path, port: u16) -> Vec<serde_json::Value> {
+    let is_one = |record: &serde_json::Value| record["remote"]["port"] == port && record["direction"] == "outbound";
+    said_of(recording).into_iter().filter(is_one).collect()
+}
+
+/// What a recording says, line by line, whether or not it has its end.
+fn said_of(recording: &Path) -> Vec<serde_json::Value> {
+    let output = Command::new(PROGRAM).args(["watch", "--format", "json", "-r"]).arg(recording).output();
+    let said = String::from_utf8(output.expect("twtrace starts").stdout).expect("text");
+    said.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
 }
 
 fn without_a_terminal_there_is_one_line() {

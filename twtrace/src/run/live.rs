@@ -59,15 +59,20 @@ impl Live {
         Ok(Self { support, loaded, attached, means, own })
     }
 
+    /// Reads the kernel's own counters, where what is seen can be held against them.
+    pub(super) fn counters(&self) -> impl Fn() -> Option<Counters> + use<> {
+        // Without their namespace, events cannot be held against anything.
+        let audited = self.loaded.on.contains(&Hook::SetState);
+        // inet_twsk_schedule() counts since the death row moved into struct net (6.1).
+        let time_waits_at_birth = self.support.layout.as_ref().is_ok_and(|layout| layout.tw_refcount != 0);
+        let own = self.own;
+        move || audited.then(|| read_counters(own, time_waits_at_birth)).flatten()
+    }
+
     /// Observes until then, or until enough has been shown; takes the probes off, gives out what is left, and sums up.
     pub(super) async fn run(self, session: Session, until: impl Future<Output = ()>) -> anyhow::Result<Session> {
-        let Self { support, loaded, attached, means, own } = self;
-        // Without their namespace, events cannot be held against anything.
-        let audited = loaded.on.contains(&Hook::SetState);
-        // inet_twsk_schedule() counts since the death row moved into struct net (6.1).
-        let time_waits_at_birth = support.layout.as_ref().is_ok_and(|layout| layout.tw_refcount != 0);
-        let counters = || audited.then(|| read_counters(own, time_waits_at_birth)).flatten();
-
+        let counters = self.counters();
+        let Self { support, loaded, attached, means, .. } = self;
         let mut engine = Engine::new(session, Decoder::new(&support));
         // Whoever waits for the word that the probes are on may begin at once.
         let begin = counters();

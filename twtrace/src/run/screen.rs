@@ -1,6 +1,9 @@
 //! The full-screen view of a run: what it needs to know, and what it asks for.
 
-use super::{on_demand::OnDemand, report};
+use super::{
+    on_demand::{OnDemand, ReadCounters},
+    report,
+};
 use crate::{
     cli,
     model::filter::Filter,
@@ -79,7 +82,7 @@ impl Screen {
     }
 
     /// The view, which takes the terminal when tracing begins, and what records when it says so.
-    pub(super) fn sinks(&mut self, header: &Header, args: &cli::Watch) -> Vec<Box<dyn Sink>> {
+    pub(super) fn sinks(&mut self, header: &Header, args: &cli::Watch, counters: ReadCounters) -> Vec<Box<dyn Sink>> {
         let doing = SharedDoing::default();
         let mut recorder = None;
         let toggle = match &args.writing.write {
@@ -88,7 +91,7 @@ impl Screen {
                 None
             }
             None => {
-                let (sink, toggle) = OnDemand::new(header.clone(), &args.writing, doing.clone());
+                let (sink, toggle) = OnDemand::new(header.clone(), &args.writing, doing.clone(), counters);
                 recorder = Some(sink);
                 Some(toggle)
             }

@@ -72,7 +72,7 @@ async fn live(args: &cli::Watch) -> anyhow::Result<ExitCode> {
     let live = Live::attach(&args.tracing)?;
     let header = || header(&live, &args.filter);
     let mut sinks = match &mut screen {
-        Some(screen) => screen.sinks(&header(), args),
+        Some(screen) => screen.sinks(&header(), args, Box::new(live.counters())),
         None => vec![sink(args)],
     };
     let mut transitions = args.events || screen.is_some();

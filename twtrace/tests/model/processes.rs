@@ -122,3 +122,15 @@ fn what_is_kept_and_asked_is_bounded() {
     }
     assert!(most < 1_200, "{most}");
 }
+
+/// A recording that begins in the middle of a run is read alone.
+#[test]
+fn all_are_asked_for_again_when_everything_was_read_again() {
+    let mut run = Run::new();
+    run.trace(&format!("{}\n{}\n{}\n 1s tick", call(1, "curl/5"), call(2, "curl/5"), call(3, "web/4")));
+    assert_eq!(run.asked(), [5, 4]);
+    run.trace("2s tick");
+    assert_eq!(run.asked(), [0_u32; 0]);
+    run.trace("3s ready\n 3s tick");
+    assert_eq!(run.asked(), [4, 5]);
+}

@@ -94,6 +94,17 @@ impl Tracker {
         }
     }
 
+    /// Asks once more for all who own a connection.
+    pub(super) fn meet_again(&mut self) {
+        let owners = self.connections.iter().filter_map(|(_, connection)| connection.life.owner);
+        let mut asked: HashSet<Key> = self.processes.waiting.iter().map(Key::of).collect();
+        let again = owners.map(|owner| owner.process).filter(|process| asked.insert(Key::of(process)));
+        let room = WAITING.saturating_sub(self.processes.waiting.len());
+        let mut again: Vec<_> = again.take(room).collect();
+        again.sort_unstable_by_key(|process| process.pid);
+        self.processes.waiting.extend(again);
+    }
+
     fn ask_for_leaks(&mut self) {
         let mut leaks: HashMap<Key, (usize, Process)> = HashMap::new();
         for (_, connection) in self.connections.iter() {

@@ -56,7 +56,10 @@ impl Tracker {
                 }
             }
             Table::Ready { .. } => {
-                self.ready = true;
+                if std::mem::replace(&mut self.ready, true) {
+                    // A recording begins there, and a reader of it alone is to know where everybody runs.
+                    self.meet_again();
+                }
                 self.reading_ended();
             }
         }
