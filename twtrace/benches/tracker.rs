@@ -175,6 +175,7 @@ impl Connection {
                 time_wait_left: Some(30 * SECOND),
                 inode: None,
                 last_ack: None,
+                traffic: None,
             })),
             Step::Expired => Observation::Timer(Timer {
                 at,

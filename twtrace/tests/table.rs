@@ -14,8 +14,11 @@ use twtrace::model::observation::{Row, Table};
 use twtrace::model::{Endpoint, FourTuple, Ktime, Observation, Question, SocketId, TcpState};
 use twtrace::probe::ask::Reader;
 use twtrace::probe::netns;
-use twtrace::probe::table::{SocketTable, Sought};
+use twtrace::probe::table::{Ask, SocketTable, Sought};
 use twtrace::probe::{clock, holders};
+
+#[path = "table/carried.rs"]
+mod carried;
 
 /// Sockets on one port: two open connections, one that its server has neither read nor closed, one in TIME_WAIT.
 struct Scene {
@@ -70,7 +73,7 @@ fn own_table() -> SocketTable {
 }
 
 fn by_tuple(tuple: FourTuple) -> Sought {
-    Sought { socket: SocketId::Address(0), tuple, v4_mapped: false }
+    Sought { socket: SocketId::Address(0), tuple, v4_mapped: false, tcp_info: false }
 }
 
 fn tuple(stream: &TcpStream) -> FourTuple {
@@ -84,7 +87,7 @@ fn inode(file: impl AsFd) -> u64 {
 
 fn rows(table: &mut SocketTable, port: u16) -> Vec<Row> {
     let mut rows = Vec::new();
-    let whole = table.dump(true, |row| rows.push(row)).expect("sock_diag");
+    let whole = table.dump(Ask::ALL.with_tcp_info(), |row| rows.push(row)).expect("sock_diag");
     assert!(whole);
     rows.retain(|row| row.tuple.local.port == port || row.tuple.remote.port == port);
     rows
@@ -156,7 +159,8 @@ fn v4_mapped_agrees_with_ss() {
 fn lookups_find_that_socket_and_no_other() {
     let mut table = own_table();
     let scene = Scene::new(&mut table, "[::]:0", "127.77.1.3");
-    let mut find = |socket, tuple, v4_mapped| table.find(Sought { socket, tuple, v4_mapped }).expect("sock_diag");
+    let mut find =
+        |socket, tuple, v4_mapped| table.find(Sought { socket, tuple, v4_mapped, tcp_info: false }).expect("sock_diag");
 
     for socket in [scene.cookie, SocketId::Address(0)] {
         let row = find(socket, scene.time_wait, false).expect("it waits");
@@ -207,7 +211,7 @@ fn sockets_bound_to_an_interface_are_found_after_a_dump() {
     let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
     let (server, _) = listener.accept().expect("its other end");
     let mut table = own_table();
-    assert!(table.dump(false, drop).expect("sock_diag"));
+    assert!(table.dump(Ask::ALL, drop).expect("sock_diag"));
     let row = table.find(by_tuple(tuple(&server))).expect("sock_diag").expect("it is there");
     assert_eq!((row.inode, row.tuple), (Some(inode(&server)), tuple(&client).reversed()));
 }
@@ -335,7 +339,8 @@ fn another_namespace_is_read_and_its_end_is_said() {
     let netns = bound.find();
     let (listener, client, server) = netns.open().expect("root may").inside(|| pair("127.0.0.1:0")).expect("root may");
     let (socket, inode) = (SocketId::Address(7), inode(&client));
-    let one = Question::Socket { socket, netns: Some(netns.inode), tuple: tuple(&client), v4_mapped: false };
+    let one =
+        Question::Socket { socket, netns: Some(netns.inode), tuple: tuple(&client), v4_mapped: false, carried: false };
     let table = Question::Table { netns: Some(netns.inode) };
 
     let seen = answers(vec![one, table]);

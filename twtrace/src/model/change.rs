@@ -64,6 +64,13 @@ pub enum Question {
         tuple: FourTuple,
         /// The addresses in the table are v4-mapped IPv6 ones.
         v4_mapped: bool,
+        /// And what has it carried so far? That costs it a lock.
+        carried: bool,
+    },
+    /// What has each connection in this namespace carried so far?
+    Carried {
+        /// Which one.
+        netns: Option<u32>,
     },
     /// Read the whole table of this namespace.
     Table {

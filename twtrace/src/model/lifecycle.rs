@@ -54,12 +54,23 @@ pub struct Lifecycle {
     pub idle_before_close: Option<u64>,
     /// What it carried. `None` where the socket could not be read, or its end was not seen.
     pub traffic: Option<Traffic>,
+    /// What it had carried when the table said so last, while `traffic` is not known.
+    pub so_far: Option<Box<SoFar>>,
     /// The application took it off the accept queue; `None` where that is not known or has no meaning.
     pub accepted: Option<bool>,
     /// How many lost events could have been this connection's.
     pub lost_evidence: u64,
     /// A transition did not begin where the one before had ended.
     pub broken: bool,
+}
+
+/// What a connection had carried at some moment, says the socket table ([`Basis::SockDiag`]); it went on since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoFar {
+    /// When it was read.
+    pub at: Ktime,
+    /// What it had carried.
+    pub traffic: Traffic,
 }
 
 /// Few lives have more states: all of one is in one place.
@@ -328,10 +339,17 @@ impl Lifecycle {
             time_wait_restarts: 0,
             idle_before_close: None,
             traffic: None,
+            so_far: None,
             accepted: None,
             lost_evidence: 0,
             broken: false,
         }
+    }
+
+    /// What it carried: all of it, or what it had at that moment.
+    pub fn carried(&self) -> Option<(Traffic, Option<Ktime>)> {
+        let so_far = || self.so_far.as_deref().map(|so_far| (so_far.traffic, Some(so_far.at)));
+        self.traffic.map(|traffic| (traffic, None)).or_else(so_far)
     }
 
     /// The state it is in, or was in last.

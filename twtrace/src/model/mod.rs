@@ -23,8 +23,8 @@ pub mod wheel;
 
 pub use change::{Change, Question, Shown};
 pub use lifecycle::{
-    Basis, Close, CloseWait, Closer, Confidence, Direction, Lifecycle, Owner, OwnerBasis, Side, Span, Spans, TimeWait,
-    TimeWaitEnd,
+    Basis, Close, CloseWait, Closer, Confidence, Direction, Lifecycle, Owner, OwnerBasis, Side, SoFar, Span, Spans,
+    TimeWait, TimeWaitEnd,
 };
 pub use observation::{Endpoint, FourTuple, Ktime, LossPlace, Observation, SocketId, Transition};
 pub use process::{Comm, Process};

@@ -210,6 +210,13 @@ pub struct Traffic {
     pub srtt: Option<u64>,
 }
 
+impl Traffic {
+    /// Both ways.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_sent.saturating_add(self.bytes_received)
+    }
+}
+
 /// A reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {

@@ -26,21 +26,26 @@ impl Comm {
 /// Printable on any terminal and in any table: what is not printable ASCII or valid, visible UTF-8 is escaped.
 impl std::fmt::Display for Comm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = String::new();
-        for chunk in self.bytes().utf8_chunks() {
-            for c in chunk.valid().chars() {
-                if c == '\\' || c.is_control() || is_invisible(c) {
-                    shown.extend(c.escape_default());
-                } else {
-                    shown.push(c);
-                }
-            }
-            for byte in chunk.invalid() {
-                shown.push_str(&format!("\\x{byte:02x}"));
+        f.pad(&escaped(self.bytes()))
+    }
+}
+
+/// The same of any bytes.
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '\\' || c.is_control() || is_invisible(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
             }
         }
-        f.pad(&shown)
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
     }
+    shown
 }
 
 /// Characters that turn or hide what stands beside them.

@@ -41,6 +41,12 @@ impl TcpState {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
+    /// A connection in this state has a socket that may have carried something.
+    pub fn carries(self) -> bool {
+        use TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck};
+        matches!(self, Established | FinWait1 | FinWait2 | CloseWait | LastAck | Closing)
+    }
+
     /// As the kernel prints it, without `TCP_`.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 //! A namespace that is nowhere to be found has no sockets left, and that is said; where it cannot be known, nothing is.
 
 use super::netns::Netns;
-use super::table::{SocketTable, Sought};
+use super::table::{Ask, SocketTable, Sought};
 use super::{clock, holders, netns, process};
 use crate::model::observation::{Row, Table};
 use crate::model::{Observation, Process, Question};
@@ -20,6 +20,8 @@ use tokio::sync::mpsc::UnboundedSender;
 const BATCH: usize = 1024;
 /// Between two scans of /proc.
 const SCAN_PERIOD: Duration = Duration::from_secs(1);
+/// What connections carry is read in so much of the time at the most, however many there are: one part of this.
+const CARRIED_SHARE: u32 = 40;
 
 /// Where the answers go.
 pub type Answers = UnboundedSender<Vec<Observation>>;
@@ -37,6 +39,8 @@ pub struct Reader {
     /// Failures that were reported.
     warned: HashSet<(&'static str, Option<i32>)>,
     scanned: Option<Instant>,
+    /// Before this moment it is not read again what connections carry.
+    carried_rests: Option<Instant>,
 }
 
 /// Why a namespace could not be read.
@@ -63,6 +67,7 @@ impl Reader {
             devices: HashMap::new(),
             warned: HashSet::new(),
             scanned: None,
+            carried_rests: None,
         })
     }
 
@@ -77,7 +82,7 @@ impl Reader {
             );
         }
         for netns in all {
-            self.read_table(netns, true, |row| inodes.extend(row.inode));
+            self.read_table(netns, Ask::ALL.with_tcp_info(), |row| inodes.extend(row.inode));
         }
         self.scan(&inodes);
         Batch::new(self.answers.clone()).push(Observation::Table(Table::Ready { at: clock::now() }));
@@ -117,8 +122,9 @@ impl Reader {
             self.find_anywhere(std::mem::take(&mut waiting.homeless));
         }
         for netns in std::mem::take(&mut waiting.tables) {
-            self.read_table(netns, false, |_| ());
+            self.read_table(netns, Ask::ALL, |_| ());
         }
+        self.read_carried(std::mem::take(&mut waiting.carried));
         if std::mem::take(&mut waiting.everything) {
             self.bootstrap();
         }
@@ -145,11 +151,11 @@ impl Reader {
         self.scanned = Some(Instant::now());
     }
 
-    fn read_table(&mut self, netns: u32, last_ack: bool, mut look: impl FnMut(&Row) + Send) {
+    fn read_table(&mut self, netns: u32, ask: Ask, mut look: impl FnMut(&Row) + Send) {
         let mut batch = Batch::new(self.answers.clone());
         batch.push(Observation::Table(Table::Begin { at: clock::now(), netns }));
         let read = self.visit(netns, |table| {
-            table.dump(last_ack, |row| {
+            table.dump(ask, |row| {
                 look(&row);
                 batch.push(Observation::Table(Table::Row(row)));
             })
@@ -163,6 +169,24 @@ impl Reader {
             }
         };
         batch.push(Observation::Table(Table::End { at: clock::now(), netns, whole }));
+    }
+
+    /// Rows of the table alone, which say nothing of what is not there.
+    fn read_carried(&mut self, namespaces: BTreeSet<u32>) {
+        let began = Instant::now();
+        if namespaces.is_empty() || self.carried_rests.is_some_and(|until| began < until) {
+            return;
+        }
+        for netns in namespaces {
+            let mut batch = Batch::new(self.answers.clone());
+            let read = self.visit(netns, |table| {
+                table.dump(Ask::carriers(), |row| batch.push(Observation::Table(Table::Row(row))))
+            });
+            if let Err(Unread::Failed(error)) = read {
+                self.warn("cannot read what connections carry", netns, &error);
+            }
+        }
+        self.carried_rests = Some(Instant::now() + began.elapsed() * CARRIED_SHARE);
     }
 
     fn find(&mut self, netns: u32, sought: &[Sought]) {
@@ -294,6 +318,8 @@ struct Waiting {
     /// Those whose namespace is not known.
     homeless: Vec<Sought>,
     tables: BTreeSet<u32>,
+    /// Whose connections are to say what they carry.
+    carried: BTreeSet<u32>,
     inodes: HashSet<u64>,
     processes: HashSet<Process>,
     everything: bool,
@@ -303,8 +329,8 @@ impl Waiting {
     fn add(&mut self, asked: Vec<Question>, own: u32) {
         for question in asked {
             match question {
-                Question::Socket { socket, netns, tuple, v4_mapped } => {
-                    let sought = Sought { socket, tuple, v4_mapped };
+                Question::Socket { socket, netns, tuple, v4_mapped, carried } => {
+                    let sought = Sought { socket, tuple, v4_mapped, tcp_info: carried };
                     match netns {
                         Some(netns) => self.sockets.entry(netns).or_default().push(sought),
                         None => self.homeless.push(sought),
@@ -312,6 +338,9 @@ impl Waiting {
                 }
                 Question::Table { netns } => {
                     self.tables.insert(netns.unwrap_or(own));
+                }
+                Question::Carried { netns } => {
+                    self.carried.insert(netns.unwrap_or(own));
                 }
                 Question::Everything => self.everything = true,
                 Question::Holder { inode } => {

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
             self.take(netns, seen);
         })?;
         if leaks {
-            whole &= table.survey(Ask::only(TcpState::CloseWait).with_idle(), |seen| {
+            whole &= table.survey(Ask::only(TcpState::CloseWait).with_tcp_info(), |seen| {
                 if let Seen::Socket(row, beside) = seen {
                     self.idle.insert((netns, row.socket), Idle { data: beside.last_data, ack: row.last_ack });
                 }

@@ -6,6 +6,7 @@
 //!
 //! An open table keeps its namespace alive: drop it soon unless the namespace is our own.
 
+mod tcp_info;
 mod wire;
 
 use super::clock;
@@ -58,6 +59,8 @@ pub struct Sought {
     pub tuple: FourTuple,
     /// They are v4-mapped IPv6 addresses.
     pub v4_mapped: bool,
+    /// With what the kernel locks the socket for.
+    pub tcp_info: bool,
 }
 
 impl SocketTable {
@@ -70,18 +73,17 @@ impl SocketTable {
         Ok(Self { socket, netns, sequence: 0, buffer: vec![0; BUFFER_BYTES], devices: BTreeSet::new() })
     }
 
-    /// Gives every socket to `take`, listeners first, with [`Row::last_ack`] where `last_ack` is set. False where the
-    /// kernel says that it may have left something out, or says what cannot be read. Drop the table
-    /// after an error: answers may still be under way.
-    pub fn dump(&mut self, last_ack: bool, mut take: impl FnMut(Row)) -> io::Result<bool> {
-        self.survey(Ask { idle: last_ack, ..Ask::ALL }, |seen| {
+    /// Gives every socket that is asked for to `take`, listeners first. False where the kernel says that it may have
+    /// left something out, or says what cannot be read. Drop the table after an error: answers may still be under way.
+    pub fn dump(&mut self, ask: Ask, mut take: impl FnMut(Row)) -> io::Result<bool> {
+        self.survey(ask, |seen| {
             if let Seen::Socket(row, _) = seen {
                 take(row);
             }
         })
     }
 
-    /// The same for what is asked, with all that the table says, the SYN queue too.
+    /// The same with all that the table says, the SYN queue too.
     pub fn survey(&mut self, ask: Ask, mut take: impl FnMut(Seen)) -> io::Result<bool> {
         self.sequence = self.sequence.wrapping_add(1);
         let filled = self.send(Dump::new(ask, self.sequence))?;
@@ -150,16 +152,15 @@ impl SocketTable {
     }
 
     fn find_by(&mut self, sought: Sought, device: u32) -> io::Result<Option<Row>> {
-        let Sought { socket, tuple, v4_mapped } = sought;
         self.sequence = self.sequence.wrapping_add(1);
-        let at = self.send(Request::lookup(tuple, v4_mapped, socket, device, self.sequence))?;
+        let at = self.send(Request::lookup(sought, device, self.sequence))?;
         loop {
             let (length, _) = receive(&self.socket, &mut self.buffer)?;
             let bytes = &self.buffer[..length];
             for message in (Messages { bytes, sequence: self.sequence, at, netns: self.netns }) {
                 match message {
                     // Without a connection the kernel finds the listener of that port.
-                    Message::Socket { row, .. } => return Ok((row.tuple == tuple).then_some(row)),
+                    Message::Socket { row, .. } => return Ok((row.tuple == sought.tuple).then_some(row)),
                     // Stale: there is another socket now, with another cookie (sock_diag_check_cookie()).
                     Message::HalfOpen(_) | Message::Refused(libc::ENOENT | libc::ESTALE) => return Ok(None),
                     Message::Refused(error) => return Err(refusal(error)),

@@ -78,7 +78,7 @@ impl Session {
 
     /// What the sinks would. To be asked once in a while.
     pub(super) fn questions_of_sinks(&mut self) -> impl Iterator<Item = Question> {
-        self.output.sinks.iter_mut().filter_map(|sink| sink.question())
+        self.output.sinks.iter_mut().flat_map(|sink| std::iter::from_fn(|| sink.question()))
     }
 
     /// All events have been given: the questions of which only the table knows the answer.

@@ -48,7 +48,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// What it would like to have observed.
+    /// What it would like to have observed: asked until it has nothing more to ask.
     fn question(&mut self) -> Option<Question> {
         None
     }

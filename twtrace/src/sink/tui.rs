@@ -33,8 +33,9 @@ pub use self::{
 
 use self::terminal::Input;
 use super::{Attached, Sink, notes};
-use crate::model::{Change, Ktime, Observation, Tracker, filter::Filter, report::Host, summary::Summary};
+use crate::model::{Change, Ktime, Observation, Question, Tracker, filter::Filter, report::Host, summary::Summary};
 use std::{
+    collections::VecDeque,
     fmt,
     io::{self, Write},
     time::{Duration, Instant},
@@ -46,6 +47,8 @@ const PICTURE: Duration = Duration::from_millis(100);
 const COUNT: Duration = Duration::from_millis(250);
 /// Between two judgements of what is wrong.
 const FINDINGS: Duration = Duration::from_secs(1);
+/// Between two questions of what connections carry.
+const CARRIED: Duration = Duration::from_secs(1);
 /// How long what was said takes the place of the keys.
 const SAID: Duration = Duration::from_secs(10);
 /// Each of the two rests so many times as long as it took.
@@ -149,6 +152,9 @@ pub struct Tui<N: Write> {
     scene: Option<((u16, u16), Scene)>,
     counts: Chore,
     findings: Chore,
+    carried: Chore,
+    /// What nobody has asked yet.
+    questions: VecDeque<Question>,
     /// What was said last, and when it was first seen.
     said: Option<(String, Instant)>,
     /// The terminal is gone, and whoever read along.
@@ -192,6 +198,8 @@ impl<N: Write> Tui<N> {
             scene: None,
             counts: Chore::every(COUNT),
             findings: Chore::every(FINDINGS),
+            carried: Chore::every(CARRIED),
+            questions: VecDeque::new(),
             said: None,
             gone: false,
         }
@@ -240,6 +248,10 @@ impl<N: Write> Tui<N> {
         }
         doing.said = doing.said.filter(|_| self.said.as_ref().is_some_and(|(_, at)| at.elapsed() < SAID));
         let picture = (size, self.desk.scene(tracker, size, &doing));
+        if self.carried.is_due() {
+            // Those of before are of no use any more, if nobody has asked them.
+            self.carried.run(|| self.questions = self.desk.questions(tracker, size).into());
+        }
         if self.scene.as_ref() != Some(&picture) && screen.show(picture.1.clone())? {
             self.scene = Some(picture);
             self.drawn = Some(Instant::now());
@@ -270,6 +282,10 @@ impl<N: Write> Sink for Tui<N> {
         self.desk.pass(at);
         self.listen(tracker);
         self.picture(tracker)
+    }
+
+    fn question(&mut self) -> Option<Question> {
+        self.questions.pop_front()
     }
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {

@@ -150,6 +150,7 @@ impl Decoder {
             time_wait_left: columns.time_wait_left_ns.get(row),
             inode: columns.inode.get(row),
             last_ack: columns.last_ack_ns.get(row),
+            traffic: self.traffic(row),
         })
     }
 

@@ -122,12 +122,15 @@ impl Encoder<'_> {
         out.error.set(row, error);
         set(inode, |inode| out.inode.set(row, inode));
         set(idle, |idle| out.idle_ns.set(row, idle));
-        if let Some(Traffic { bytes_sent, bytes_received, retransmits, srtt }) = traffic {
-            out.bytes_sent.set(row, bytes_sent);
-            out.bytes_received.set(row, bytes_received);
-            out.retransmits.set(row, retransmits);
-            set(srtt, |srtt| out.srtt_ns.set(row, srtt));
-        }
+        set(traffic, |traffic| self.traffic(traffic));
+    }
+
+    fn traffic(&mut self, Traffic { bytes_sent, bytes_received, retransmits, srtt }: Traffic) {
+        let (out, row) = (&mut self.out, self.row);
+        out.bytes_sent.set(row, bytes_sent);
+        out.bytes_received.set(row, bytes_received);
+        out.retransmits.set(row, retransmits);
+        set(srtt, |srtt| out.srtt_ns.set(row, srtt));
     }
 
     fn reset(&mut self, Reset { at: _, socket: _, address, netns, sent, state, reason }: &Reset) {
@@ -177,7 +180,7 @@ impl Encoder<'_> {
     }
 
     fn table_row(&mut self, row: &Row) {
-        let Row { at: _, socket: _, netns, tuple, v4_mapped, state, time_wait_left, inode, last_ack } = *row;
+        let Row { at: _, socket: _, netns, tuple, v4_mapped, state, time_wait_left, inode, last_ack, traffic } = *row;
         self.kind(Kind::TableRow);
         self.netns(Some(netns));
         self.tuple(&tuple);
@@ -186,6 +189,7 @@ impl Encoder<'_> {
         set(time_wait_left, |left| self.out.time_wait_left_ns.set(self.row, left));
         set(inode, |inode| self.out.inode.set(self.row, inode));
         set(last_ack, |ago| self.out.last_ack_ns.set(self.row, ago));
+        set(traffic, |traffic| self.traffic(traffic));
     }
 
     fn holder(&mut self, Holder { at: _, inode, processes }: &Holder) {

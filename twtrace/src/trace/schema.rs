@@ -143,13 +143,13 @@ columns! {
     inode: Number<UInt64Type>,
     /// Since data last went either way, at the transition that begins the closing
     idle_ns: Number<UInt64Type>,
-    /// Bytes of data sent, those sent again included, at the last transition
+    /// Bytes of data sent, those sent again included: at the last transition, or so far when the table was read
     bytes_sent: Number<UInt64Type>,
-    /// Bytes of data received in order, at the last transition
+    /// Bytes of data received in order: at the last transition, or so far when the table was read
     bytes_received: Number<UInt64Type>,
-    /// Segments sent again, at the last transition
+    /// Segments sent again: at the last transition, or so far when the table was read
     retransmits: Number<UInt32Type>,
-    /// The smoothed round-trip time, at the last transition
+    /// The smoothed round-trip time: at the last transition, or when the table was read
     srtt_ns: Number<UInt64Type>,
     /// The process; of a transition the one on the CPU, which need not have to do with it
     pid: Number<UInt32Type>,

@@ -3,6 +3,8 @@
 #
 #     twtrace/tests/incidents/record.sh [SCENE…]
 #
+# Then read them anew: INSTA_UPDATE=always cargo test -p twtrace --test report --test view, and look at what changed.
+#
 # A recording has the whole host in it. examples/pare.rs leaves what happened in the incident's own network namespace,
 # so that nothing of whoever makes it gets into the repository.
 set -eu

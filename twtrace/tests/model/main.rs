@@ -8,6 +8,7 @@
 
 mod attribution;
 mod bootstrap;
+mod carried;
 mod closing;
 mod decoder;
 mod identity;

@@ -369,7 +369,9 @@ fn stray() -> impl Strategy<Value = Observation> {
         let end = |address, port| Endpoint { ip: Ipv4Addr::new(10, 0, 0, address).into(), port };
         let port = 40_000 + u16::try_from(number).unwrap();
         let tuple = FourTuple { local: end(1, port), remote: end(2, 80) };
-        let row = Row { at, socket, netns: 1, tuple, v4_mapped: false, state, time_wait_left, inode, last_ack: None };
+        let (last_ack, traffic) = (None, None);
+        let row =
+            Row { at, socket, netns: 1, tuple, v4_mapped: false, state, time_wait_left, inode, last_ack, traffic };
         Observation::Table(Table::Row(row))
     });
     prop_oneof![

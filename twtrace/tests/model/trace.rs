@@ -7,7 +7,7 @@
 //!
 //! `by P` is a task that owns the socket's lock, `while P` one that merely happens to run, neither is softirq on an
 //! idle CPU; a name that begins with `kworker` is a kernel thread's. Marks of a transition: `done`, `dead`, `full`,
-//! `err=N`, `inode=N`; of anything: `ns=N` (1 where not given), `@N` (the address in the kernel; else the cookie's).
+//! `err=N`, `inode=N`, `sent=N received=N` (of a row as well); of anything: `ns=N` (1 where not given), `@N` (the address in the kernel; else the cookie's).
 //!
 //! ```text
 //! #7 reset sent REASON [in=TIME_WAIT]     #7 reset received       #7 accept by P      #7 destroy by P
@@ -23,7 +23,7 @@ use std::{
 };
 use twtrace::model::{
     Comm, FourTuple, Ktime, LossPlace, Observation, Process, SocketId, TcpState, Transition,
-    observation::{Cause, Hold, Holder, Lost, Reset, Row, SocketSays, Table, Timer, TimerEvent},
+    observation::{Cause, Hold, Holder, Lost, Reset, Row, SocketSays, Table, Timer, TimerEvent, Traffic},
 };
 
 const ADDRESSES: u64 = 0xffff_8880_0000_0000;
@@ -130,6 +130,7 @@ impl<'a> Line<'a> {
         let mut says = SocketSays {
             error: self.number("err").unwrap_or(0).try_into().unwrap(),
             inode: self.number("inode"),
+            traffic: self.traffic(),
             ..SocketSays::default()
         };
         let mut task = None;
@@ -197,7 +198,13 @@ impl<'a> Line<'a> {
             time_wait_left: self.marks.get("left").map(|left| time(left)),
             inode: self.number("inode"),
             last_ack: self.marks.get("ack").map(|ago| time(ago)),
+            traffic: self.traffic(),
         }
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        let bytes_sent = self.number("sent")?;
+        Some(Traffic { bytes_sent, bytes_received: self.number("received").unwrap(), ..Traffic::default() })
     }
 
     fn lost(&self, count: &str, place: LossPlace) -> Observation {

@@ -139,8 +139,8 @@ pub(crate) fn questions(tier: Tier, trace: &str) -> Vec<String> {
                 Question::Socket { tuple, .. } => format!("socket {}", tuple.local),
                 Question::Table { netns } => format!("table {netns:?}"),
                 Question::Holder { inode } => format!("holder {inode}"),
-                // Of every owner: `processes` is about them. Everything is what a recorder asks for.
-                Question::Process(_) | Question::Everything => continue,
+                // Of every owner: `processes` is about them. The others are what sinks ask for.
+                Question::Process(_) | Question::Everything | Question::Carried { .. } => continue,
             };
             asked.push(format!("{} {question}", duration(at.0)));
         }

@@ -130,8 +130,10 @@ fn table() -> impl Strategy<Value = Observation> {
     let row =
         (at(), socket(), any::<u32>(), tuple(), any::<bool>(), state(), option::of(number()), option::of(number()))
             .prop_flat_map(|(at, socket, netns, tuple, v4_mapped, state, time_wait_left, inode)| {
-                option::of(number()).prop_map(move |last_ack| {
-                    Table::Row(Row { at, socket, netns, tuple, v4_mapped, state, time_wait_left, inode, last_ack })
+                (option::of(number()), option::of(traffic())).prop_map(move |(last_ack, traffic)| {
+                    let ends =
+                        Row { at, socket, netns, tuple, v4_mapped, state, time_wait_left, inode, last_ack, traffic };
+                    Table::Row(ends)
                 })
             });
     let table = prop_oneof![

@@ -3,6 +3,7 @@
 use crate::{stage::Stage, trace};
 use insta::assert_snapshot;
 use std::fmt::Write;
+use twtrace::model::observation::{Container, Runtime};
 
 const SMALL: (u16, u16) = (80, 24);
 const MIDDLE: (u16, u16) = (120, 40);
@@ -134,6 +135,29 @@ fn one_connection_and_its_other_end() {
     assert_snapshot!("detail_time_wait", stage.picture(SMALL));
     stage.press("s");
     assert_snapshot!("detail_without_time_wait", stage.picture(SMALL));
+}
+
+/// A container of a pod, and a service of the host: both ends say so, and steer nothing.
+#[test]
+fn where_both_ends_run() {
+    let id = "01fd96f7ad29d1a2b6e9a2a6e8fbc5a7c0a8c2a6f1e5b5d9c2f4a7b8c9d0e1f2";
+    let pod = Container { runtime: Runtime::Containerd, id: id.into(), pod: Some("shop/cron-0\u{202e}".into()) };
+    let unit = Container { runtime: Runtime::Systemd, id: "ssh.service".into(), pod: None };
+    let mut stage = Stage::new();
+    stage.play(
+        "15s #960 127.0.0.1:0 127.0.0.1:22 CLOSE>SYN_SENT by cron/66
+         15.001s #961 127.0.0.1:22 127.0.0.1:40060 LISTEN>SYN_RECV
+         15.002s #960 127.0.0.1:40060 127.0.0.1:22 SYN_SENT>ESTABLISHED
+         15.003s #961 SYN_RECV>ESTABLISHED
+         15.01s #961 accept by sshd/67
+         16s tick",
+    );
+    stage.runs("cron/66", &format!("/kubepods.slice/cri-containerd-{id}.scope"), pod);
+    stage.runs("sshd/67", "/system.slice/ssh.service\u{1b}[2J", unit);
+    stage.press("c/-D 22<Enter><Enter>");
+    for (name, size) in [("small", SMALL), ("middle", MIDDLE), ("large", LARGE)] {
+        assert_snapshot!(format!("detail_places_{name}"), stage.picture(size));
+    }
 }
 
 #[test]

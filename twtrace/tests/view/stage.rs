@@ -2,17 +2,19 @@
 
 use crate::trace;
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
+use std::fs::File;
 use twtrace::{
     cli::FilterArgs,
     model::{
         Ktime, Observation, Process, Tracker,
         attached::{Attached, Clock, Precision},
         filter::Filter,
-        observation::ProcessReading,
+        observation::{Container, ProcessReading},
         report::Host,
         tracker::Means,
     },
     sink::tui::{Command, Desk, Doing, Key, Options, Theme, draw},
+    trace::{Header, Reader},
 };
 
 pub(crate) struct Stage {
@@ -24,6 +26,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::with(Means { timer_ends: true, show_transitions: true, ..Means::default() })
+    }
+
+    pub(crate) fn with(means: Means) -> Self {
         let settings = [
             ("net.ipv4.ip_local_port_range", "40000 40099"),
             ("net.ipv4.ip_local_reserved_ports", ""),
@@ -31,23 +37,39 @@ impl Stage {
             ("net.ipv4.tcp_timestamps", "1"),
         ];
         let sysctls = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let options = Options {
-            filter: Filter::default(),
-            parse: FilterArgs::parse_line,
-            host: Host { netns: Some(1), sysctls, ..Host::default() },
-            replayed: false,
-            theme: Theme::Colours,
-        };
-        let mut desk = Desk::new(&options);
-        desk.attached(&Attached {
+        let attached = Attached {
             at: Ktime(0),
             kernel: "6.18.0-test".to_owned(),
             probes: Vec::new(),
             precision: Precision::Hook,
             clock: Clock { realtime: 1_767_225_600_000_000_000, boottime: 0 },
-        });
-        let tracker = Tracker::new(Means { timer_ends: true, show_transitions: true, ..Means::default() });
-        Self { desk, tracker, doing: Doing::default(), now: Ktime(0) }
+        };
+        Self::open(Host { netns: Some(1), sysctls, ..Host::default() }, &attached, means)
+    }
+
+    fn open(host: Host, attached: &Attached, means: Means) -> Self {
+        let options = Options {
+            filter: Filter::default(),
+            parse: FilterArgs::parse_line,
+            host,
+            replayed: false,
+            theme: Theme::Colours,
+        };
+        let mut desk = Desk::new(&options);
+        desk.attached(attached);
+        let tracker = Tracker::new(means);
+        Self { desk, tracker, doing: Doing::default(), now: attached.at }
+    }
+
+    /// All that a recording of tests/golden has, up to its end.
+    pub(crate) fn of_recording(name: &str) -> Self {
+        let path = format!("{}/tests/golden/{name}.arrows", env!("CARGO_MANIFEST_DIR"));
+        let reader = Reader::open(File::open(&path).expect(&path)).expect(&path);
+        let Header { own_netns, sysctls, attached, means, .. } = reader.header().clone();
+        let host = Host { netns: Some(own_netns), sysctls, ..Host::default() };
+        let mut stage = Self::open(host, &attached, Means { show_transitions: true, ..means });
+        reader.for_each(|observation| stage.take(&observation.expect(&path)));
+        stage
     }
 
     /// A second after second, as a run has it, so that there is a past.
@@ -85,6 +107,18 @@ impl Stage {
             container: None,
             descriptors: Some(descriptors),
             descriptor_limit: Some(limit),
+        })));
+    }
+
+    /// Where a process runs.
+    pub(crate) fn runs(&mut self, process: &str, cgroup: &str, container: Container) {
+        self.take(&Observation::Process(Box::new(ProcessReading {
+            at: self.now,
+            process: trace::process(process),
+            cgroup: Some(cgroup.into()),
+            container: Some(container),
+            descriptors: None,
+            descriptor_limit: None,
         })));
     }
 

@@ -1,6 +1,6 @@
 //! What the socket table, /proc and the kernel's counters said, with the time at which they were read.
 
-use super::{FourTuple, Ktime, SocketId};
+use super::{FourTuple, Ktime, SocketId, Traffic};
 use crate::model::{Process, TcpState, state::TIME_WAIT};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,8 @@ pub struct Row {
     pub inode: Option<u64>,
     /// Nanoseconds since the last ACK came in (`tcpi_last_ack_recv`), where it was asked for.
     pub last_ack: Option<u64>,
+    /// What it has carried so far, where it was asked for.
+    pub traffic: Option<Traffic>,
 }
 
 impl Row {

@@ -23,6 +23,7 @@ fn row(state: TcpState, local: &str, remote: &str, inode: Option<u64>) -> Row {
         time_wait_left: None,
         inode,
         last_ack: None,
+        traffic: None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! A connection while it is followed: its life so far, and what is needed to judge what comes.
 
-use super::super::{Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Shown, Side, SocketId, Span, TcpState};
+use super::super::{
+    Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Question, Shown, Side, SoFar, SocketId, Span, TcpState,
+    observation::Row,
+};
 use std::num::NonZeroU64;
 
 /// What stands behind a connection now.
@@ -101,6 +104,12 @@ impl Connection {
         }
     }
 
+    /// Asks the table for it, and for what it has carried.
+    pub(super) fn question(&self, carried: bool) -> Question {
+        let Lifecycle { netns, tuple, v4_mapped, .. } = self.life;
+        Question::Socket { socket: self.socket, netns, tuple, v4_mapped, carried }
+    }
+
     /// The state it is in; `Close` when nothing is known of it yet.
     pub(super) fn state(&self) -> TcpState {
         self.life.state().unwrap_or(TcpState::Close)
@@ -154,6 +163,13 @@ impl Connection {
     /// Its life so far, with what may be missing in it.
     pub(super) fn told(&self, lost: u64) -> Lifecycle {
         Lifecycle { lost_evidence: lost - self.lost_before, ..self.life.clone() }
+    }
+
+    /// The table says what it has carried so far, unless its end has told.
+    pub(super) fn carried(&mut self, row: &Row) {
+        if let (Some(traffic), None) = (row.traffic, self.life.traffic) {
+            self.life.so_far = Some(Box::new(SoFar { at: row.at, traffic }));
+        }
     }
 
     /// Takes the better of two owners.

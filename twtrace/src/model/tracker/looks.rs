@@ -1,7 +1,7 @@
 //! Looking again: at what was planned, and what the table's answer leads to when it has nothing.
 
 use super::{
-    super::{Basis, Ktime, Question, TcpState, TimeWaitEnd, Transition},
+    super::{Basis, Ktime, Lifecycle, Question, TcpState, TimeWaitEnd, Transition},
     Key, Moment, Phase, Plan, Purpose, Tracker,
     time_wait::TIME_WAIT,
 };
@@ -114,12 +114,14 @@ impl Tracker {
             return;
         }
         let Some(connection) = self.connections.get(key) else { return };
-        let life = &connection.life;
-        self.ask(Question::Socket {
-            socket: connection.socket,
-            netns: life.netns,
-            tuple: life.tuple,
-            v4_mapped: life.v4_mapped,
-        });
+        self.ask(connection.question(false));
+    }
+
+    /// How to ask what the connection of this life has carried so far, while there is a socket that knows.
+    pub fn question_of_carried(&self, life: &Lifecycle) -> Option<Question> {
+        let key = self.connections.with_tuple_anywhere(life.netns, life.tuple)?;
+        let connection = self.connections.get(key).filter(|connection| connection.life.id == life.id)?;
+        let knows = self.means.table && connection.phase == Phase::Full && connection.state().carries();
+        knows.then(|| connection.question(true))
     }
 }

@@ -158,13 +158,17 @@ impl Tracker {
         connection.last_seen = row.at;
         connection.missing = Moment::UNKNOWN;
         connection.overflow_likely = false;
+        connection.carried(row);
         let Some(left) = row.time_wait_left else {
             if connection.phase == Phase::Full && row.inode.is_some() {
                 connection.inode = row.inode.and_then(NonZeroU64::new);
                 if connection.life.direction == Some(Direction::Inbound) {
                     connection.life.accepted = Some(true);
                 }
-                self.seek_owner(key);
+                // What was carried is read again and again.
+                if row.traffic.is_none() {
+                    self.seek_owner(key);
+                }
             }
             return;
         };
@@ -193,6 +197,7 @@ impl Tracker {
         connection.life.preexisting = true;
         connection.inode = row.inode.and_then(NonZeroU64::new);
         connection.vouched = false;
+        connection.carried(row);
         let (entered, basis) = match (row.time_wait_left, row.state) {
             (Some(left), TcpState::TimeWait) => {
                 connection.phase = Phase::TimeWait;

@@ -150,7 +150,10 @@ impl Tracker {
         }
         if let Some(says) = t.socket_says {
             connection.life.idle_before_close = says.idle.or(connection.life.idle_before_close);
-            connection.life.traffic = says.traffic.or(connection.life.traffic);
+            if says.traffic.is_some() {
+                connection.life.traffic = says.traffic;
+                connection.life.so_far = None;
+            }
         }
         // Whoever closes with the last descriptor, or shuts down, holds the socket.
         if let (Some(process), FinWait1 | LastAck) = (by, t.to) {

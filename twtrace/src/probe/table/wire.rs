@@ -3,7 +3,8 @@
 //! Pure, and believes nothing: every read is checked against the bytes that are there. The structures are those of
 //! include/uapi/linux/{netlink,inet_diag}.h.
 
-use crate::model::observation::Row;
+use super::{Sought, tcp_info};
+use crate::model::observation::{Row, Traffic};
 use crate::model::{Endpoint, FourTuple, Ktime, SocketId, TcpState};
 use std::net::IpAddr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, big_endian};
@@ -24,10 +25,6 @@ const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SHUTDOWN: u16 = 8;
 /// `idiag_timer` of a time-wait socket: `inet_twsk_diag_fill()` of net/ipv4/inet_diag.c.
 const TIMER_TIME_WAIT: u8 = 3;
-/// `struct tcp_info.tcpi_last_data_recv`.
-const LAST_DATA_RECEIVED: usize = 52;
-/// `struct tcp_info.tcpi_last_ack_recv`.
-const LAST_ACK_RECEIVED: usize = 56;
 /// Every state with a number up to CLOSING. Higher bits ask for things that are no connections (bound sockets).
 const ALL_STATES: u32 = 0xffe;
 const NO_COOKIE: u64 = u64::MAX;
@@ -99,22 +96,28 @@ const _: () = {
 pub struct Ask {
     /// A bit for each state, by its number.
     pub states: u32,
-    /// When something came in last; the kernel locks the socket for it.
-    pub idle: bool,
+    /// `struct tcp_info`: what it carried, and when something came in last. The kernel locks the socket for it.
+    pub tcp_info: bool,
 }
 
 impl Ask {
     /// Every connection and every listener.
-    pub const ALL: Self = Self { states: ALL_STATES, idle: false };
+    pub const ALL: Self = Self { states: ALL_STATES, tcp_info: false };
 
     /// Those in this state.
     pub fn only(state: TcpState) -> Self {
         Self { states: 1 << state as u32, ..Self::ALL }
     }
 
-    /// And when something came in last.
-    pub fn with_idle(self) -> Self {
-        Self { idle: true, ..self }
+    /// Those that carry something: neither listeners nor what waits in TIME_WAIT.
+    pub fn carriers() -> Self {
+        let states = TcpState::ALL.into_iter().filter(|state| state.carries());
+        Self { states: states.fold(0, |states, state| states | 1 << state as u32), tcp_info: true }
+    }
+
+    /// And what the kernel locks a socket for.
+    pub fn with_tcp_info(self) -> Self {
+        Self { tcp_info: true, ..self }
     }
 }
 
@@ -151,14 +154,14 @@ impl Dump {
     pub(super) fn new(ask: Ask, sequence: u32) -> Self {
         let mut dump: Self = zerocopy::FromZeros::new_zeroed();
         dump.header = header(size_of::<Self>(), TCPDIAG_GETSOCK, NLM_F_DUMP, sequence);
-        dump.extensions = if ask.idle { 1 << (INET_DIAG_INFO - 1) } else { 0 };
+        dump.extensions = extensions(ask.tcp_info);
         dump.states = ask.states;
         dump
     }
 
     /// For no socket at all: whether it would be answered (`inet_diag_dump_icsk()` looks into no bucket then).
     pub(super) fn nothing(sequence: u32) -> Self {
-        Self::new(Ask { states: 0, idle: false }, sequence)
+        Self::new(Ask { states: 0, tcp_info: false }, sequence)
     }
 }
 
@@ -167,7 +170,8 @@ impl Request {
     /// one that is bound to none). The kernel answers with a listener when it has no connection.
     ///
     /// Either family finds a v4-mapped socket by its mapped addresses (`inet_diag_find_one_icsk()`).
-    pub(super) fn lookup(tuple: FourTuple, v4_mapped: bool, socket: SocketId, device: u32, sequence: u32) -> Self {
+    pub(super) fn lookup(sought: Sought, device: u32, sequence: u32) -> Self {
+        let Sought { socket, tuple, v4_mapped, tcp_info } = sought;
         let (family, local) = kernel_address(tuple.local, v4_mapped);
         let (_, remote) = kernel_address(tuple.remote, v4_mapped);
         let cookie = match socket {
@@ -178,7 +182,7 @@ impl Request {
             header: header(size_of::<Self>(), SOCK_DIAG_BY_FAMILY, 0, sequence),
             family,
             protocol: IPPROTO_TCP,
-            extensions: 0,
+            extensions: extensions(tcp_info),
             pad: 0,
             states: ALL_STATES,
             id: Id {
@@ -192,6 +196,10 @@ impl Request {
             },
         }
     }
+}
+
+fn extensions(tcp_info: bool) -> u8 {
+    if tcp_info { 1 << (INET_DIAG_INFO - 1) } else { 0 }
 }
 
 fn header(length: usize, kind: u16, flags: u16, sequence: u32) -> Header {
@@ -276,7 +284,7 @@ impl Messages<'_> {
 
     fn socket(&self, body: &[u8], interrupted: bool) -> Option<Message> {
         let (socket, attributes) = Socket::read_from_prefix(body).ok()?;
-        let Attributes { full, last_ack, last_data } = Attributes::read(attributes)?;
+        let Attributes { full, last_ack, last_data, traffic } = Attributes::read(attributes)?;
         let state = TcpState::from_number(socket.state)?;
         let is_time_wait = socket.timer == TIMER_TIME_WAIT;
         let id = socket.id;
@@ -299,6 +307,7 @@ impl Messages<'_> {
             time_wait_left: is_time_wait.then(|| u64::from(socket.expires) * NANOS_PER_MILLI),
             inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
             last_ack: last_ack.filter(|_| is_heard),
+            traffic: traffic.filter(|_| !is_time_wait && state.carries()).map(|traffic| without_fin(traffic, state)),
         };
         let beside = Beside {
             device: id.device,
@@ -323,6 +332,13 @@ fn has_heard(state: TcpState) -> bool {
     !matches!(state, TcpState::Listen | TcpState::SynSent | TcpState::Close)
 }
 
+/// The kernel counts the peer's FIN as a byte (`tcp_rcv_nxt_update()`). It gives the state before it locks the socket, so
+/// one reading may be a byte off where the FIN comes in between.
+fn without_fin(traffic: Traffic, state: TcpState) -> Traffic {
+    let fin = matches!(state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing);
+    Traffic { bytes_received: traffic.bytes_received.saturating_sub(u64::from(fin)), ..traffic }
+}
+
 /// The kernel writes `-errno`.
 fn errno(body: &[u8]) -> Option<i32> {
     let (error, _) = i32::read_from_prefix(body).ok()?;
@@ -335,12 +351,13 @@ struct Attributes {
     /// Nanoseconds, as is the next.
     last_ack: Option<u64>,
     last_data: Option<u64>,
+    traffic: Option<Traffic>,
 }
 
 impl Attributes {
     /// `None` where an attribute reaches beyond `bytes`.
     fn read(mut bytes: &[u8]) -> Option<Self> {
-        let mut found = Self { full: false, last_ack: None, last_data: None };
+        let mut found = Self { full: false, last_ack: None, last_data: None, traffic: None };
         while !bytes.is_empty() {
             let ([length, kind], _) = <[u16; 2]>::read_from_prefix(bytes).ok()?;
             let length = usize::from(length);
@@ -348,8 +365,9 @@ impl Attributes {
             match kind & ATTRIBUTE_TYPE {
                 INET_DIAG_SHUTDOWN => found.full = true,
                 INET_DIAG_INFO => {
-                    found.last_ack = nanos(value, LAST_ACK_RECEIVED);
-                    found.last_data = nanos(value, LAST_DATA_RECEIVED);
+                    found.last_ack = tcp_info::last_ack(value);
+                    found.last_data = tcp_info::last_data(value);
+                    found.traffic = tcp_info::carried(value);
                 }
                 _ => {}
             }
@@ -357,12 +375,6 @@ impl Attributes {
         }
         Some(found)
     }
-}
-
-/// Milliseconds at an offset of `struct tcp_info`.
-fn nanos(tcp_info: &[u8], offset: usize) -> Option<u64> {
-    let (millis, _) = u32::read_from_prefix(tcp_info.get(offset..)?).ok()?;
-    Some(u64::from(millis) * NANOS_PER_MILLI)
 }
 
 #[cfg(test)]

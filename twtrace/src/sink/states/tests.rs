@@ -28,6 +28,7 @@ fn row(state: TcpState, local: (&str, u16), remote: (&str, u16), inode: u64) -> 
         time_wait_left: None,
         inode: (inode != 0).then_some(inode),
         last_ack: None,
+        traffic: None,
     }
 }
 

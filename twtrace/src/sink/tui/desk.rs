@@ -7,13 +7,13 @@ use super::{
     feed::Feed,
     ports::PACE,
     scene::Scene,
-    show::{self, Known, Under},
+    show::{self, Known, Under, shows_bytes},
     survey::{Lives, Place, Ports, Still, Survey, Wanted},
-    view::{Act, Tab, View},
+    view::{Act, Cursor, List, Sort, Tab, View},
 };
 use crate::{
     model::{
-        Change, Ktime, Lifecycle, Observation, Tracker,
+        Change, Ktime, Lifecycle, Observation, Question, Tracker,
         filter::Filter,
         report::{Advice, Analysis, Finding, Host, Report},
     },
@@ -229,6 +229,28 @@ impl Desk {
             opened.other = Some(other);
         }
         opened.at = now;
+    }
+
+    /// What is to be asked of the connections on a screen of this size: what each has carried so far, while that is
+    /// looked at. The kernel locks a socket for it, so all are asked only where they are sorted by it.
+    pub fn questions(&self, tracker: &Tracker, (width, _): (u16, u16)) -> Vec<Question> {
+        if self.still.is_some() {
+            return Vec::new();
+        }
+        if let Some(Opened { life, other, .. }) = &self.opened {
+            let lives = std::iter::once(life).chain(other);
+            return lives.filter_map(|life| tracker.question_of_carried(life)).collect();
+        }
+        let (sort, _) = self.view.sort(List::Connections);
+        if self.view.tab != Tab::Connections || !shows_bytes(sort, width) {
+            return Vec::new();
+        }
+        if sort == Sort::Bytes {
+            return self.survey.carry.iter().map(|&netns| Question::Carried { netns }).collect();
+        }
+        let Cursor { top, page, .. } = self.view.cursor_of(List::Connections);
+        let seen = self.survey.places.iter().skip(top).take(page);
+        seen.filter_map(|place| tracker.question_of_carried(&tracker.life(place.socket)?)).collect()
     }
 
     /// What is to be seen on a screen of this size.

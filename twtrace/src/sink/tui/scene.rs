@@ -175,6 +175,8 @@ pub(super) struct Detail {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct End {
     pub(super) title: String,
+    /// Where it runs, what it has carried.
+    pub(super) facts: Vec<Line>,
     pub(super) bars: Vec<Bar>,
 }
 

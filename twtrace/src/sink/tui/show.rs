@@ -43,6 +43,8 @@ pub(super) struct Known<'a> {
     pub(super) findings: &'a Findings,
 }
 
+pub(super) use connections::shows_bytes;
+
 /// What Enter opens.
 pub(super) enum Under {
     /// The connection with this id.
@@ -88,6 +90,11 @@ impl Known<'_> {
         self.clock.map_or_else(|| "-".to_owned(), |clock| format::time_of_day(at, clock))
     }
 
+    /// The same to the second.
+    fn second(&self, at: Ktime) -> String {
+        self.time(at).split('.').next().unwrap_or_default().to_owned()
+    }
+
     /// How long ago, up to now.
     fn ago(&self, at: Ktime) -> String {
         words::brief(self.now.since(at))
@@ -120,9 +127,9 @@ fn head(known: &Known<'_>, view: &View) -> Head {
     if known.lost == 0 {
         facts.push((Tone::Dim, "lost 0".to_owned()));
     }
-    let time = known.clock.map_or_else(String::new, |clock| format::time_of_day(known.now, clock));
     // The tenths would make every picture another one.
-    Head { time: time.split('.').next().unwrap_or_default().to_owned(), doing: said, facts }
+    let time = known.clock.map_or_else(String::new, |_| known.second(known.now));
+    Head { time, doing: said, facts }
 }
 
 fn foot(known: &Known<'_>, view: &View) -> Foot {

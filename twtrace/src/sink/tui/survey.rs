@@ -21,6 +21,7 @@ use crate::model::{
     tracker::Glance,
 };
 use groups::Groups;
+use std::collections::BTreeSet;
 
 /// The connections: those of the tracker, or as they were when the picture was stopped.
 #[derive(Clone, Copy)]
@@ -181,6 +182,8 @@ pub(super) struct Survey {
     pub(super) destinations: Vec<Destination>,
     /// Closings by who and how.
     pub(super) ledger: Vec<Entry>,
+    /// Where connections are that could say what they carry, if that is what they are sorted by.
+    pub(super) carry: BTreeSet<Option<u32>>,
 }
 
 impl Survey {
@@ -194,12 +197,14 @@ impl Survey {
             groups: Vec::new(),
             destinations: Vec::new(),
             ledger: Vec::new(),
+            carry: BTreeSet::new(),
         }
     }
 
     pub(super) fn of(lives: Lives<'_>, wanted: &Wanted<'_>) -> Self {
         let mut survey = Self { pace: wanted.pace, ..Self::new(wanted.tab) };
         let mut groups = Groups::default();
+        let by_bytes = (wanted.sort)(List::Connections).0 == Sort::Bytes;
         lives.each(|glance| {
             let Glance { socket, state, since, life } = glance;
             if matches!(state, TcpState::Listen | TcpState::Close) || !wanted.takes(life, lives) {
@@ -209,7 +214,12 @@ impl Survey {
             let mut place = |key| survey.places.push(Place { key, id: life.id, socket });
             match wanted.tab {
                 Tab::Overview | Tab::Closers | Tab::Events => {}
-                Tab::Connections => place(order(&glance, (wanted.sort)(List::Connections).0)),
+                Tab::Connections => {
+                    place(order(&glance, (wanted.sort)(List::Connections).0));
+                    if by_bytes && state.carries() {
+                        survey.carry.insert(life.netns);
+                    }
+                }
                 Tab::TimeWait => groups.time_wait(&glance, wanted),
                 Tab::CloseWait if state == TcpState::CloseWait => {
                     groups.close_wait(&glance, wanted);
@@ -263,6 +273,8 @@ fn order(glance: &Glance<'_>, sort: Sort) -> u64 {
             (place as u64) << 58 | since >> 6
         }
         Sort::InState => since,
+        // The most first, and what is not known last.
+        Sort::Bytes => glance.life.carried().map_or(u64::MAX, |(traffic, _)| !traffic.bytes()),
         _ => glance.life.opened.map_or(0, |at| at.0),
     }
 }

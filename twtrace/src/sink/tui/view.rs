@@ -320,6 +320,10 @@ impl View {
         &mut self.cursors[list as usize]
     }
 
+    pub(super) fn cursor_of(&self, list: List) -> Cursor {
+        self.cursors[list as usize]
+    }
+
     pub(super) fn sort(&self, list: List) -> (Sort, bool) {
         let order = self.orders[list as usize];
         (list.sorts()[order.index], order.reversed)

@@ -1,4 +1,6 @@
-use super::{Ask, Beside, Dump, INET_DIAG_INFO, INET_DIAG_SHUTDOWN, Message, Messages, NLM_F_DUMP_INTR, Request};
+use super::{
+    Ask, Beside, Dump, INET_DIAG_INFO, INET_DIAG_SHUTDOWN, Message, Messages, NLM_F_DUMP_INTR, Request, Sought, Traffic,
+};
 use crate::model::{Endpoint, FourTuple, Ktime, SocketId, TcpState};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -157,15 +159,18 @@ fn a_lookup_names_both_ends() {
         local: Endpoint { ip: [127, 0, 0, 1].into(), port: 0x1234 },
         remote: Endpoint { ip: [127, 0, 0, 2].into(), port: 80 },
     };
-    let request = Request::lookup(tuple, false, SocketId::Cookie(0x1_0000_0002), 3, SEQUENCE);
+    let socket = SocketId::Cookie(0x1_0000_0002);
+    let sought = Sought { socket, tuple, v4_mapped: false, tcp_info: false };
+    let request = Request::lookup(sought, 3, SEQUENCE);
     let bytes = request.as_bytes();
-    assert_eq!(bytes[16..18], [2, 6]);
+    assert_eq!(bytes[16..20], [2, 6, 0, 0]);
     assert_eq!(bytes[24..32], [0x12, 0x34, 0, 80, 127, 0, 0, 1]);
     assert_eq!(bytes[44..48], [127, 0, 0, 2]);
     assert_eq!(bytes[60..], [3_u32, 2, 1].map(u32::to_ne_bytes).concat());
-    let mapped = Request::lookup(tuple, true, SocketId::Address(9), 0, SEQUENCE);
+    let sought = Sought { socket: SocketId::Address(9), v4_mapped: true, tcp_info: true, ..sought };
+    let mapped = Request::lookup(sought, 0, SEQUENCE);
     let bytes = mapped.as_bytes();
-    assert_eq!(bytes[16], 10);
+    assert_eq!(bytes[16..20], [10, 6, 2, 0]);
     assert_eq!(bytes[28..44], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
     assert_eq!(bytes[64..], [0xff; 8]);
 }
@@ -173,11 +178,38 @@ fn a_lookup_names_both_ends() {
 /// `struct inet_diag_req`: the extensions before the ends, the states behind them.
 #[test]
 fn a_dump_asks_for_both_families() {
-    let dump = Dump::new(Ask::only(TcpState::CloseWait).with_idle(), SEQUENCE);
+    let dump = Dump::new(Ask::only(TcpState::CloseWait).with_tcp_info(), SEQUENCE);
     let bytes = dump.as_bytes();
     assert_eq!((bytes.len(), &bytes[16..20]), (76, &[0, 0, 0, 2][..]));
     assert_eq!(bytes[4..6], 18_u16.to_ne_bytes());
     assert_eq!(bytes[68..72], (1_u32 << 8).to_ne_bytes());
+    // ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING: numbers 1, 4, 5, 8, 9, 11.
+    let dump = Dump::new(Ask::carriers(), SEQUENCE);
+    assert_eq!(dump.as_bytes()[68..72], 0b1011_0011_0010_u32.to_ne_bytes());
+}
+
+/// tcpi_rtt, tcpi_total_retrans, tcpi_bytes_received, tcpi_bytes_sent: offsets by `offsetof` of linux/tcp.h.
+#[test]
+fn what_a_socket_has_carried() {
+    let carried = |state: u8, length: usize| {
+        let mut tcp_info = [0; 248];
+        tcp_info[68..72].copy_from_slice(&31_u32.to_ne_bytes());
+        tcp_info[100..104].copy_from_slice(&3_u32.to_ne_bytes());
+        tcp_info[128..136].copy_from_slice(&5_000_000_001_u64.to_ne_bytes());
+        tcp_info[200..208].copy_from_slice(&7_u64.to_ne_bytes());
+        let mut body = socket(state, 0, 0, 4711);
+        body.extend(attribute(INET_DIAG_INFO, &tcp_info[..length]));
+        row(&body).traffic
+    };
+    let traffic = Traffic { bytes_sent: 7, bytes_received: 5_000_000_001, retransmits: 3, srtt: Some(31_000) };
+    assert_eq!(carried(1, 248), Some(traffic));
+    // The peer's FIN is in, and no byte of data.
+    assert_eq!(carried(8, 248), Some(Traffic { bytes_received: 5_000_000_000, ..traffic }));
+    // A kernel that knows less; and states that carry nothing.
+    assert_eq!((carried(1, 208), carried(1, 207), carried(1, 0)), (Some(traffic), None, None));
+    assert_eq!((carried(2, 248), carried(10, 248)), (None, None));
+    // Nothing was measured.
+    assert_eq!(row(&full(1)).traffic, Some(Traffic::default()));
 }
 
 proptest! {

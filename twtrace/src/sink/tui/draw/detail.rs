@@ -32,6 +32,7 @@ pub(super) fn detail(frame: &mut Frame<'_>, area: Rect, detail: &Detail, theme: 
     let mut lines = Vec::new();
     for end in &detail.ends {
         lines.push(Line::styled(end.title.as_str(), theme.tone(Tone::Title)));
+        lines.extend(end.facts.iter().map(|line| words(line, theme)));
         lines.extend(end.bars.iter().map(|bar| line(bar, detail.length, width, theme)));
         lines.push(scale(detail, width, theme));
     }

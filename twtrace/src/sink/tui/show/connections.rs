@@ -9,27 +9,48 @@ use super::{
     },
     Known, TABLE_FRAME, Under, words,
 };
-use crate::model::{Ktime, Lifecycle, TcpState};
+use crate::{
+    model::{Ktime, Lifecycle, TcpState, observation::Traffic},
+    sink::format,
+};
+
+/// As wide as this, a screen has room for what connections carry beside the rest.
+const BYTES_FROM: u16 = 100;
 
 pub(super) fn connections(known: &Known<'_>, view: &mut View) -> Table {
     let (sort, reversed) = view.sort(List::Connections);
+    // Where there is no room for both, what it is sorted by goes first.
+    let (in_state_from, bytes_from) = if sort == Sort::Bytes { (BYTES_FROM, 0) } else { (0, BYTES_FROM) };
     let columns = vec![
         Column::right("AGE", 7).sorted(sort == Sort::Age, reversed),
         Column::left("STATE", 11).sorted(sort == Sort::State, reversed),
-        Column::right("IN STATE", 9).sorted(sort == Sort::InState, reversed),
+        Column::right("IN STATE", 9).from(in_state_from).sorted(sort == Sort::InState, reversed),
+        Column::right("BYTES", 9).from(bytes_from).sorted(sort == Sort::Bytes, reversed),
+        Column::right("SENT", 9).from(150),
+        Column::right("RECEIVED", 9).from(150),
         Column::left("PROCESS", 13).growing(),
         Column::left("LOCAL", 15).growing(),
         Column::left("", 1),
         Column::left("REMOTE", 15).growing(),
-        Column::left("CLOSED BY", 16).from(150).growing(),
-        Column::right("NETNS", 10).from(170),
+        Column::left("CLOSED BY", 16).from(170).growing(),
+        Column::right("NETNS", 10).from(190),
     ];
     let title = format!("{} connections, by {}", words::count(known.survey.places.len() as u64), order(sort, reversed));
+    // Each was read at a moment of its own: the earliest.
+    let mut read: Option<Ktime> = None;
     let row = |life: &Lifecycle, state: TcpState| {
+        let carried = life.carried();
+        if let Some((_, Some(at))) = carried {
+            read = Some(read.map_or(at, |read| read.min(at)));
+        }
+        let bytes = |of: fn(&Traffic) -> u64| Cell::known(carried.map(|(traffic, _)| format::bytes(of(&traffic))));
         vec![
             age(known, life.opened),
             Cell::Toned(theme::state(state), state.name().to_owned()),
             age(known, since(life)),
+            bytes(Traffic::bytes),
+            bytes(|traffic| traffic.bytes_sent),
+            bytes(|traffic| traffic.bytes_received),
             Cell::text(words::owner(life)),
             Cell::text(words::end(life.tuple.local)),
             Cell::text(words::arrow(life)),
@@ -38,7 +59,16 @@ pub(super) fn connections(known: &Known<'_>, view: &mut View) -> Table {
             Cell::known(life.netns.map(|netns| netns.to_string())),
         ]
     };
-    table(known, view, List::Connections, known.lines(), title, columns, row)
+    let mut table = table(known, view, List::Connections, known.lines(), title, columns, row);
+    if let Some(at) = read.filter(|_| shows_bytes(sort, known.size.0)) {
+        table.title.push_str(&format!("; bytes as of {} (sock_diag)", known.second(at)));
+    }
+    table
+}
+
+/// Whether what connections carry is on the screen.
+pub(in super::super) fn shows_bytes(sort: Sort, width: u16) -> bool {
+    sort == Sort::Bytes || width >= BYTES_FROM
 }
 
 fn order(sort: Sort, reversed: bool) -> &'static str {
@@ -47,6 +77,8 @@ fn order(sort: Sort, reversed: bool) -> &'static str {
         (Sort::State, true) => "state, last first",
         (Sort::InState, false) => "time in state, longest first",
         (Sort::InState, true) => "time in state, shortest first",
+        (Sort::Bytes, false) => "bytes, most first",
+        (Sort::Bytes, true) => "bytes, fewest first",
         (_, false) => "age, oldest first",
         (_, true) => "age, youngest first",
     }
@@ -99,7 +131,7 @@ fn table(
     height: u16,
     title: String,
     columns: Vec<Column>,
-    cells: impl Fn(&Lifecycle, TcpState) -> Vec<Cell>,
+    mut cells: impl FnMut(&Lifecycle, TcpState) -> Vec<Cell>,
 ) -> Table {
     let focused = view.list() == list;
     let page = usize::from(height.saturating_sub(TABLE_FRAME));

@@ -10,7 +10,11 @@ use super::{
     Known, words,
 };
 use crate::{
-    model::{Basis, Ktime, Lifecycle, Span, TcpState, TimeWaitEnd},
+    model::{
+        Basis, Ktime, Lifecycle, Span, TcpState, TimeWaitEnd,
+        observation::{Container, Runtime, Traffic},
+        process::escaped,
+    },
     sink::format,
 };
 
@@ -20,9 +24,9 @@ pub(super) fn detail(known: &Known<'_>, view: &View, opened: &Opened) -> Detail 
     let from = lives().filter_map(first).min().unwrap_or(opened.at);
     let until = lives().filter_map(|life| last(life, opened.at, view.zoomed)).max().unwrap_or(opened.at).max(from);
     let scale = Scale { from, until, zoomed: view.zoomed, now: opened.at };
-    let mut ends = vec![end("this end", life, &scale)];
+    let mut ends = vec![end(known, "this end", life, &scale)];
     if let Some(other) = &opened.other {
-        ends.push(end("other end", other, &scale));
+        ends.push(end(known, "other end", other, &scale));
     }
     let title = format!(
         "#{}  {} {} {}",
@@ -59,11 +63,67 @@ fn last(life: &Lifecycle, now: Ktime, zoomed: bool) -> Option<Ktime> {
     time_wait.or(life.ended).or(Some(now))
 }
 
-fn end(who: &str, life: &Lifecycle, scale: &Scale) -> End {
+fn end(known: &Known<'_>, who: &str, life: &Lifecycle, scale: &Scale) -> End {
     let title = format!("{who}: {}  {}", words::owner(life), words::end(life.tuple.local));
     let next = |place: usize| life.spans.get(place + 1).and_then(|span| span.entered).or(life.ended);
     let bars = life.spans.iter().enumerate().map(|(place, span)| bar(span, next(place), scale));
-    End { title, bars: bars.filter(|bar| !(scale.zoomed && bar.name == TcpState::TimeWait.name())).collect() }
+    let bars = bars.filter(|bar| !(scale.zoomed && bar.name == TcpState::TimeWait.name())).collect();
+    let mut facts = place(life, usize::from(known.size.0));
+    facts.push(carried(known, life));
+    End { title, facts, bars }
+}
+
+/// Where it runs, as far as that is known: on one line if that is wide enough.
+fn place(life: &Lifecycle, width: usize) -> Vec<Line> {
+    let mut parts = Vec::new();
+    if let Some(Container { runtime, id, pod }) = life.container() {
+        // As its own tools show it.
+        let id: String = if *runtime == Runtime::Systemd { id.to_string() } else { id.chars().take(12).collect() };
+        parts.push((runtime.name(), escaped(id.as_bytes())));
+        parts.extend(pod.as_ref().map(|pod| ("pod", escaped(pod.as_bytes()))));
+    }
+    parts.extend(life.cgroup().map(|cgroup| ("cgroup", escaped(cgroup.as_bytes()))));
+    let mut lines: Vec<Line> = Vec::new();
+    let mut room = 0;
+    for (name, value) in parts {
+        let length = name.chars().count() + value.chars().count() + 3;
+        if length > room {
+            lines.push(Line::default());
+            room = width;
+        }
+        room = room.saturating_sub(length);
+        if let Some(Line(words)) = lines.last_mut() {
+            words.push((Tone::Dim, format!("{}{name} ", if words.is_empty() { "" } else { "  " })));
+            words.push((Tone::Plain, value));
+        }
+    }
+    lines
+}
+
+fn carried(known: &Known<'_>, life: &Lifecycle) -> Line {
+    let carried = life.carried();
+    let traffic = carried.map(|(traffic, _)| traffic);
+    let bytes = |of: fn(&Traffic) -> u64| {
+        traffic.as_ref().map_or_else(words::dash, |traffic| format!("{} B", words::count(of(traffic))))
+    };
+    let until = match carried {
+        None => "carried: ".to_owned(),
+        Some((_, None)) => "carried in all: ".to_owned(),
+        Some((_, Some(at))) => format!("carried as of {} (sock_diag): ", known.second(at)),
+    };
+    let mut words = vec![
+        (Tone::Dim, until),
+        (Tone::Dim, "sent ".to_owned()),
+        (Tone::Plain, bytes(|traffic| traffic.bytes_sent)),
+        (Tone::Dim, "  received ".to_owned()),
+        (Tone::Plain, bytes(|traffic| traffic.bytes_received)),
+    ];
+    if let Some(Traffic { retransmits, srtt, .. }) = traffic {
+        let srtt = srtt.map_or_else(words::dash, format::duration);
+        let more = [("  resent ", words::count(retransmits.into())), ("  rtt ", srtt)];
+        words.extend(more.into_iter().flat_map(|(name, value)| [(Tone::Dim, name.to_owned()), (Tone::Plain, value)]));
+    }
+    Line(words)
 }
 
 fn bar(span: &Span, next: Option<Ktime>, scale: &Scale) -> Bar {

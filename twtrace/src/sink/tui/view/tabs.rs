@@ -89,7 +89,7 @@ impl List {
     pub(super) fn sorts(self) -> &'static [Sort] {
         match self {
             Self::Findings => &[Sort::Severity],
-            Self::Connections => &[Sort::Age, Sort::State, Sort::InState],
+            Self::Connections => &[Sort::Age, Sort::State, Sort::InState, Sort::Bytes],
             Self::TimeWaitProcesses => &[Sort::Count, Sort::Rate],
             Self::Destinations => &[Sort::Use, Sort::Count, Sort::Rate],
             Self::CloseWaitProcesses => &[Sort::Oldest, Sort::Count],
@@ -107,6 +107,7 @@ pub(crate) enum Sort {
     Age,
     State,
     InState,
+    Bytes,
     Count,
     Rate,
     Use,

@@ -84,6 +84,8 @@ fn sorting_goes_round() {
     press(&mut view, "S");
     assert_eq!(view.sort(List::Connections), (Sort::State, true));
     press(&mut view, "ss");
+    assert_eq!(view.sort(List::Connections), (Sort::Bytes, false));
+    press(&mut view, "s");
     assert_eq!(view.sort(List::Connections), (Sort::Age, false));
     // Each list for itself; Tab goes to the other one.
     press(&mut view, "t");
