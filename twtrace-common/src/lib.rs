@@ -289,7 +289,9 @@ pub struct Layout {
     /// Chunks of a lane, as a power of two.
     pub lane_shift: u64,
     /// `tcp_send_reset` names its reason (since 6.10)
-    pub has_reset_reason: u64,
+    pub has_reset_reason: u32,
+    /// What `tw_refcount` is less than it: 1 where it is `tw_count`
+    pub tw_uncounted: u32,
     /// `sock.sk_lock.owned`
     pub owned: u32,
     /// `sock.sk_err`
@@ -336,9 +338,10 @@ pub struct Layout {
     pub net: u32,
     /// `net.ns.inum`
     pub net_inum: u32,
-    /// `net.ipv4.tcp_death_row.tw_refcount`, one more than the time-wait sockets there are; 0 before 6.1
+    /// `net.ipv4.tcp_death_row.tw_refcount`, which is 1 where there is no time-wait socket, or `tw_count`; 0 where the
+    /// death row is not in `struct net`
     pub tw_refcount: u32,
-    /// `net.ipv4.tcp_death_row.sysctl_max_tw_buckets`; 0 before 6.1
+    /// `net.ipv4.tcp_death_row.sysctl_max_tw_buckets`
     pub max_tw_buckets: u32,
     /// `task_struct.files`
     pub files: u32,

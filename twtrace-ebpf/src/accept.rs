@@ -3,9 +3,9 @@
 use crate::{
     emit::emit,
     read::read,
-    socket::{current_task, layout, load},
+    socket::{IPPROTO_TCP, current_task, layout, load},
 };
-use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_current_task_btf, programs::TracePointContext};
+use aya_ebpf::{EbpfContext as _, helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf}, programs::TracePointContext};
 use core::ptr::addr_of_mut;
 use twtrace_common::{Head, Hold, flag, kind};
 
@@ -18,17 +18,15 @@ pub fn accepted(ctx: &TracePointContext) {
     if result < 0 {
         return;
     }
-    let task = unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const();
-    let files = load!(task, files, *const u8);
-    let table = load!(files, fdt, *const u8);
-    // The array of descriptors is the first pointer that the verifier has no type for.
-    let descriptors = load!(table, fd, u64);
+    let descriptors = descriptors(ctx);
     let file = read::<u64>(ctx, descriptors.wrapping_add(result as u64 * 8), 0);
     let socket = read::<u64>(ctx, file, layout!(private_data));
     let sock = read::<u64>(ctx, socket, layout!(sk));
     // set_state gave it its cookie when the connection was established. What has none is no TCP connection.
     let cookie = read::<u64>(ctx, sock, layout!(cookie));
-    if cookie == 0 && layout!(has_cookie) != 0 {
+    let is_tcp =
+        if layout!(has_cookie) != 0 { cookie != 0 } else { read::<u16>(ctx, sock, layout!(protocol)) == IPPROTO_TCP };
+    if !is_tcp {
         return;
     }
     emit::<Hold>(ctx, |record, ktime| unsafe {
@@ -44,4 +42,19 @@ pub fn accepted(ctx: &TracePointContext) {
             flags: flag::OWNED | kthread,
         });
     });
+}
+
+/// The array of the current task's open files: the first pointer on the way to it that the verifier has no type for.
+#[inline(always)]
+fn descriptors(ctx: &TracePointContext) -> u64 {
+    if layout!(has_task) != 0 {
+        let task = unsafe { bpf_get_current_task_btf() }.cast::<u8>().cast_const();
+        let files = load!(task, files, *const u8);
+        let table = load!(files, fdt, *const u8);
+        return load!(table, fd, u64);
+    }
+    // Before 5.11 a task has no type either.
+    let files = read::<u64>(ctx, unsafe { bpf_get_current_task() }, layout!(files));
+    let table = read::<u64>(ctx, files, layout!(fdt));
+    read::<u64>(ctx, table, layout!(fd))
 }

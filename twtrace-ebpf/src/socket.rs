@@ -8,7 +8,7 @@ use core::ptr::addr_of_mut;
 use twtrace_common::{Addresses, Idle, Layout, Task, Traffic, Transition, flag};
 
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_TCP: u16 = 6;
 /// `enum sock_flags`: SOCK_DEAD is bit 0, SOCK_DONE bit 1.
 const SOCK_DEAD: u64 = 1;
 const SOCK_DONE: u64 = 1 << 1;
@@ -131,7 +131,8 @@ impl Socket {
             return false;
         }
         let net = load!(self.0, net, *const u8);
-        load!(net, tw_refcount, u32) > load!(net, max_tw_buckets, u32)
+        let count = load!(net, tw_refcount, u32).wrapping_add(layout!(tw_uncounted));
+        count > load!(net, max_tw_buckets, u32)
     }
 
     #[inline(always)]

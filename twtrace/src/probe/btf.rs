@@ -100,14 +100,15 @@ impl<'a> Btf<'a> {
     /// Follows typedefs, pointers and qualifiers to what they stand for.
     fn resolve(&self, number: u32) -> Option<Type<'a>> {
         const POINTER: u32 = 2;
-        const QUALIFIERS: std::ops::RangeInclusive<u32> = 8..=11;
-        const TYPE_TAG: u32 = 18;
+        self.follow(number, |kind| kind == POINTER || is_another_name(kind))
+    }
+
+    /// Follows types of such kinds to the first of another.
+    fn follow(&self, number: u32, passes: impl Fn(u32) -> bool) -> Option<Type<'a>> {
         let mut found = *self.types.get(number as usize)?;
         for _ in 0..MAX_DEPTH {
-            match found.kind {
-                POINTER | TYPE_TAG => {}
-                kind if QUALIFIERS.contains(&kind) => {}
-                _ => return Some(found),
+            if !passes(found.kind) {
+                return Some(found);
             }
             found = *self.types.get(found.target as usize)?;
         }
@@ -116,7 +117,8 @@ impl<'a> Btf<'a> {
 
     /// Bit offset and type of a member.
     fn member(&self, of: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
-        let of = self.resolve(of)?;
+        // What is behind a pointer is in another structure.
+        let of = self.follow(of, is_another_name)?;
         if depth == 0 || !matches!(of.kind, STRUCT | UNION) {
             return None;
         }
@@ -135,6 +137,12 @@ impl<'a> Btf<'a> {
         }
         None
     }
+}
+
+/// A typedef, a qualifier or a tag: `struct foo` as well.
+fn is_another_name(kind: u32) -> bool {
+    const TYPE_TAG: u32 = 18;
+    matches!(kind, TYPEDEF..=11 | TYPE_TAG)
 }
 
 /// Bytes behind the twelve that every type has; `None` for a kind that is not known.
@@ -165,20 +173,21 @@ mod tests {
     use super::Btf;
     use proptest::prelude::*;
 
-    /// BTF of `struct outer { int a; union { long b; struct { int c:4; } ; }; };`, written by hand.
+    /// BTF of `struct outer { int a; union { long b; struct { int c:4; } ; }; struct outer *p; };`, written by hand.
     fn sample() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0c\0int\0color\0RED\0";
+        let strings = b"\0outer\0a\0b\0c\0p\0int\0color\0RED\0";
         let name = |text: &str| {
             let text = [text.as_bytes(), &[0]].concat();
             strings.windows(text.len()).position(|w| w == text).expect("it is there") as u32
         };
         let kind = |kind: u32, count: u32| kind << 24 | count;
         let types: Vec<u32> = [
-            vec![name("int"), kind(1, 0), 4, 32],                           // 1
-            vec![0, kind(4, 1) | 1 << 31, 4, name("c"), 1, 4 << 24 | 32],   // 2
-            vec![0, kind(5, 2), 8, name("b"), 1, 0, 0, 2, 0],               // 3
-            vec![name("outer"), kind(4, 2), 16, name("a"), 1, 0, 0, 3, 64], // 4
-            vec![name("color"), kind(6, 1), 4, name("RED"), 7],             // 5
+            vec![name("int"), kind(1, 0), 4, 32],                         // 1
+            vec![0, kind(4, 1) | 1 << 31, 4, name("c"), 1, 4 << 24 | 32], // 2
+            vec![0, kind(5, 2), 8, name("b"), 1, 0, 0, 2, 0],             // 3
+            vec![name("outer"), kind(4, 3), 24, name("a"), 1, 0, 0, 3, 64, name("p"), 6, 128], // 4
+            vec![name("color"), kind(6, 1), 4, name("RED"), 7],           // 5
+            vec![0, kind(2, 0), 4],                                       // 6
         ]
         .concat();
         let types: Vec<u8> = types.iter().flat_map(|w| w.to_ne_bytes()).collect();
@@ -199,6 +208,8 @@ mod tests {
         assert_eq!(btf.offset("outer.b"), Some(8));
         assert_eq!(btf.offset("outer.c"), Some(12));
         assert_eq!(btf.offset("outer.d"), None);
+        assert_eq!(btf.offset("outer.p"), Some(16));
+        assert_eq!(btf.offset("outer.p.b"), None, "another structure");
         assert_eq!(btf.offset("inner.a"), None);
         assert_eq!(btf.enumerators("color"), [("RED", 7)]);
     }

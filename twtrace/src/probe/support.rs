@@ -75,7 +75,7 @@ impl Support {
             let arguments =
                 |name: &str| self.tracepoints.iter().find(|(known, _)| *known == name).map(|(_, count)| *count);
             layout.tw_timer_handler = self.symbols.tw_timer_handler.unwrap_or(0);
-            layout.has_reset_reason = u64::from(arguments("tcp_send_reset") == Some(3));
+            layout.has_reset_reason = u32::from(arguments("tcp_send_reset") == Some(3));
         }
         self.reset_reasons = btf
             .enumerators("sk_rst_reason")
@@ -90,6 +90,7 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 fn layout(btf: &Btf<'_>) -> Result<Layout, String> {
     let need = |path: &str| btf.offset(path).ok_or_else(|| format!("this kernel's BTF has no {path}"));
     let timer = need("inet_timewait_sock.tw_timer")?;
+    let (time_waits, tw_uncounted) = time_waits(btf);
     Ok(Layout {
         tw_timer_handler: 0,
         lane_bytes: 0,
@@ -117,8 +118,8 @@ fn layout(btf: &Btf<'_>) -> Result<Layout, String> {
         cookie: need("sock_common.skc_cookie")?,
         net: need("sock_common.skc_net")?,
         net_inum: need("net.ns.inum")?,
-        // The death row moved into struct net in 6.1; without it nothing hints at an overflow.
-        tw_refcount: btf.offset("net.ipv4.tcp_death_row.tw_refcount").unwrap_or(0),
+        tw_refcount: time_waits,
+        tw_uncounted,
         max_tw_buckets: btf.offset("net.ipv4.tcp_death_row.sysctl_max_tw_buckets").unwrap_or(0),
         files: need("task_struct.files")?,
         fdt: need("files_struct.fdt")?,
@@ -140,6 +141,17 @@ fn layout(btf: &Btf<'_>) -> Result<Layout, String> {
         has_task: u16::from(btf.has_function("bpf_get_current_task_btf")),
         has_reset_reason: 0,
     })
+}
+
+/// Where time-wait sockets are counted, and what the count lacks. Some kernels before 6.1 have the death row outside of
+/// `struct net`: there nothing hints at an overflow.
+fn time_waits(btf: &Btf<'_>) -> (u32, u32) {
+    let counted = |name: &str| btf.offset(&format!("net.ipv4.tcp_death_row.{name}"));
+    match (counted("tw_refcount"), counted("tw_count")) {
+        (Some(refcount), _) => (refcount, 0),
+        (None, Some(count)) => (count, 1),
+        (None, None) => (0, 0),
+    }
 }
 
 /// The tick is the resolution of the coarse clock (`hrtimer_get_res`, `posix_get_coarse_res()`).

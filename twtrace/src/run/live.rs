@@ -63,8 +63,9 @@ impl Live {
     pub(super) fn counters(&self) -> impl Fn() -> Option<Counters> + use<> {
         // Without their namespace, events cannot be held against anything.
         let audited = self.loaded.on.contains(&Hook::SetState);
-        // inet_twsk_schedule() counts since the death row moved into struct net (6.1).
-        let time_waits_at_birth = self.support.layout.as_ref().is_ok_and(|layout| layout.tw_refcount != 0);
+        // inet_twsk_schedule() counts where there is a tw_refcount (since 6.1).
+        let refcounted = |layout: &twtrace_common::Layout| layout.tw_refcount != 0 && layout.tw_uncounted == 0;
+        let time_waits_at_birth = self.support.layout.as_ref().is_ok_and(refcounted);
         let own = self.own;
         move || audited.then(|| read_counters(own, time_waits_at_birth)).flatten()
     }
