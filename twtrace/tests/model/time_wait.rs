@@ -102,6 +102,24 @@ fn a_full_orphan() {
     );
 }
 
+/// Where sockets have no cookies, the small one goes by another name than the full one had: the tuple tells whose it is,
+/// and that one was made.
+#[test]
+fn a_small_socket_by_another_name() {
+    for (trace, substate) in [(WAITS, "TIME_WAIT"), (ORPHAN, "FIN_WAIT2")] {
+        let named = format!("#9 10.0.0.1:40000 10.0.0.2:80 timer start {substate}");
+        let trace = trace.replace(&format!("#7 timer start {substate}"), &named);
+        check(
+            &[Tier::Exact],
+            &format!("{trace} 60.5s #9 timer expire TIME_WAIT due=60.004s"),
+            &format!(
+                "{LIFE}, FIN_WAIT2 1ms{}, TIME_WAIT 60.496s hook\n{FIRST}, fin, expired, complete",
+                if substate == "TIME_WAIT" { "" } else { " hook" }
+            ),
+        );
+    }
+}
+
 /// The timers' ends alone: the due time of the last start gives the moment of the peer's FIN.
 #[test]
 fn an_orphans_time_wait_by_its_end() {
@@ -199,6 +217,23 @@ fn the_other_end_tells() {
         &both,
         &format!("{server}\n{LIFE}, FIN_WAIT2 997ms inferred, TIME_WAIT .. inferred\n{FIRST}, fin, open, not over"),
     );
+    // Where the ACK took its time, the timer tells when the FIN came; only one that was repeated started it twice.
+    for (resent, begin) in [
+        (0, "FIN_WAIT2 1.197s inferred, TIME_WAIT 60.3s hook"),
+        (1, "FIN_WAIT2 997ms inferred, TIME_WAIT 60.5s inferred"),
+    ] {
+        let slow = both
+            .replace("1.001s #8 LAST_ACK>CLOSE", &format!("1.3s #8 LAST_ACK>CLOSE sent=0 received=0 resent={resent}"));
+        let restarts = if resent == 0 { "" } else { " restarts 1," };
+        check(
+            &[Tier::Timers],
+            &format!("{slow}\n 61.5s #7 timer expire TIME_WAIT due=61.2s"),
+            &format!(
+                "{}\n{LIFE}, {begin}\n{FIRST}, fin, expired,{restarts} complete",
+                server.replace("LAST_ACK 1ms", "LAST_ACK 300ms")
+            ),
+        );
+    }
     // With an answer of its own, none is needed.
     let exact = both.replace("1.001s", "1.0005s #7 timer start TIME_WAIT due=61.0005s\n 1.001s");
     check(

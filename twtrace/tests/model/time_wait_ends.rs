@@ -39,6 +39,16 @@ fn what_cancels_an_orphans_timer() {
     }
 }
 
+/// A timer that is started again for nearly the same moment says nothing; when it is cancelled, it tells since when it ran.
+#[test]
+fn what_cancels_a_timer_tells_its_start() {
+    check(
+        &[Tier::Exact],
+        &format!("{ORPHAN} 2s #7 timer cancel TIME_WAIT abort due=61.204s"),
+        &format!("{LIFE}, FIN_WAIT2 1.201s hook, TIME_WAIT 796ms hook\n{FIRST}, fin, purged, complete"),
+    );
+}
+
 /// The reset that answers data for an orphan is traced since 6.10, for the time-wait socket.
 #[test]
 fn an_orphans_reset_is_traced() {

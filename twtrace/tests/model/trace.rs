@@ -7,7 +7,8 @@
 //!
 //! `by P` is a task that owns the socket's lock, `while P` one that merely happens to run, neither is softirq on an
 //! idle CPU; a name that begins with `kworker` is a kernel thread's. Marks of a transition: `done`, `dead`, `full`,
-//! `err=N`, `inode=N`, `sent=N received=N` (of a row as well); of anything: `ns=N` (1 where not given), `@N` (the address in the kernel; else the cookie's).
+//! `err=N`, `inode=N`, `sent=N received=N [resent=N]` (of a row as well); of anything: `ns=N` (1 where not given), `@N`
+//! (the address in the kernel; else the cookie's).
 //!
 //! ```text
 //! #7 reset sent REASON [in=TIME_WAIT]     #7 reset received       #7 accept by P      #7 destroy by P
@@ -204,7 +205,9 @@ impl<'a> Line<'a> {
 
     fn traffic(&self) -> Option<Traffic> {
         let bytes_sent = self.number("sent")?;
-        Some(Traffic { bytes_sent, bytes_received: self.number("received").unwrap(), ..Traffic::default() })
+        let bytes_received = self.number("received").unwrap();
+        let retransmits = self.number("resent").unwrap_or(0).try_into().unwrap();
+        Some(Traffic { bytes_sent, bytes_received, retransmits, ..Traffic::default() })
     }
 
     fn lost(&self, count: &str, place: LossPlace) -> Observation {

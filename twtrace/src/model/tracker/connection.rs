@@ -160,6 +160,14 @@ impl Connection {
         }
     }
 
+    /// It began later than it seemed, and the state before lasted longer.
+    pub(super) fn began(&mut self, at: Ktime) {
+        if let [.., before, last] = &mut self.life.spans[..] {
+            before.lasted = before.entered.map(|entered| at.since(entered));
+            last.entered = Some(at);
+        }
+    }
+
     /// Its life so far, with what may be missing in it.
     pub(super) fn told(&self, lost: u64) -> Lifecycle {
         Lifecycle { lost_evidence: lost - self.lost_before, ..self.life.clone() }

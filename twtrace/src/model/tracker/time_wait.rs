@@ -122,17 +122,20 @@ impl Tracker {
         match timer.event {
             TimerEvent::Start => self.started(key, timer),
             TimerEvent::Expire => self.expired(key, timer),
-            TimerEvent::Cancel(Some(cause), _) => self.cancelled(key, timer.at, cause),
+            TimerEvent::Cancel(Some(cause), _) => self.cancelled(key, timer, cause),
             TimerEvent::Cancel(None, _) => {}
         }
     }
 
     /// The connection behind a time-wait socket. One that was there before the cookies were given has another
-    /// cookie than the full socket had, so the tuple decides.
+    /// cookie than the full socket had, and before 5.12 there are none, so the tuple decides: of the full socket, too,
+    /// whose place is taken when the timer starts.
     fn time_wait_socket(&self, timer: &Timer) -> Option<Key> {
         self.connections.find(timer.socket).or_else(|| {
             let key = self.connections.with_tuple(timer.netns, timer.tuple)?;
-            self.connections.get(key)?.phase.is_time_wait().then_some(key)
+            let phase = self.connections.get(key)?.phase;
+            let begins = phase == Phase::Full && timer.event == TimerEvent::Start;
+            (phase.is_time_wait() || begins).then_some(key)
         })
     }
 
@@ -159,14 +162,21 @@ impl Tracker {
         if timer.substate == FinWait2 {
             return self.fin_wait2_timed_out(key, timer.at);
         }
+        self.learn_start(key, timer);
+        self.end_time_wait(key, Some(timer.at), Some(TimeWaitEnd::Expired), Basis::Hook);
+    }
+
+    /// A timer that ends tells when it was started, to a jiffy. That is not always seen: one that is started again for
+    /// nearly the same moment stays where it is in the wheel, without a word (`__mod_timer()`, kernel/time/timer.c).
+    fn learn_start(&mut self, key: Key, timer: &Timer) {
+        let Some(connection) = self.connections.get(key) else { return };
         let started = timer.due.before(TIME_WAIT);
         if connection.phase == Phase::TimeWait {
-            self.note_start(key, started);
             self.confirm_start(key, started);
+            self.note_start(key, started);
         } else {
             self.peer_closed(key, started, Basis::Hook);
         }
-        self.end_time_wait(key, Some(timer.at), Some(TimeWaitEnd::Expired), Basis::Hook);
     }
 
     /// The peer never closed, and the kernel forgot the connection after tcp_fin_timeout.
@@ -178,7 +188,12 @@ impl Tracker {
         self.over(key, at);
     }
 
-    fn cancelled(&mut self, key: Key, at: Ktime, cause: Cause) {
+    fn cancelled(&mut self, key: Key, timer: &Timer, cause: Cause) {
+        let at = timer.at;
+        let small = self.connections.get(key).is_some_and(|known| known.phase.is_time_wait());
+        if small && timer.substate == TimeWait {
+            self.learn_start(key, timer);
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.phase {
             Phase::TimeWait => {
@@ -225,8 +240,14 @@ impl Tracker {
     /// The timer bears out, to a jiffy, a start that was known from something weaker.
     fn confirm_start(&mut self, key: Key, started: Ktime) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.entered().is_some_and(|entered| entered.0.abs_diff(started.0) < RESTART) {
+        let Some(entered) = connection.entered() else { return };
+        // Between the peer's FIN and our ACK of it, it may have begun at any time.
+        let latest = if connection.life.time_wait_restarts == 0 { connection.armed.get() } else { None };
+        if started.after(RESTART) > entered && started < latest.unwrap_or(entered).after(RESTART) {
             connection.confirm(Basis::Hook);
+            if started.since(entered) >= RESTART {
+                connection.began(started);
+            }
         }
     }
 
@@ -325,8 +346,13 @@ impl Tracker {
         let sent = connection.life.span(TcpState::LastAck).and_then(|span| span.entered);
         let Some(peer) = self.connections.with_tuple(t.netns, t.tuple.reversed()) else { return };
         let is_orphan = self.connections.get(peer).is_some_and(|peer| peer.phase == Phase::Orphan);
+        // A FIN that was sent once has started the timer once, whenever that was.
+        let sent_once = connection.life.traffic.is_some_and(|traffic| traffic.retransmits == 0);
         if let (Some(sent), true) = (sent, is_orphan) {
             self.peer_closed(peer, sent, Basis::Inferred);
+            if let (Some(peer), true) = (self.connections.get_mut(peer), sent_once) {
+                peer.armed = t.at.into();
+            }
         }
     }
 }
