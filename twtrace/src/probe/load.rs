@@ -209,6 +209,17 @@ impl Loaded {
         self.links.clear();
     }
 
+    /// How many instructions the verifier went through for each program that is on; `None` where the kernel does not
+    /// tell it, which is before 5.16.
+    pub fn verified(&self) -> Vec<(Hook, Option<u32>)> {
+        let count = |hook: Hook| match self.ebpf.program(hook.program())? {
+            Program::BtfTracePoint(program) => program.info().ok()?.verified_instruction_count(),
+            Program::TracePoint(program) => program.info().ok()?.verified_instruction_count(),
+            _ => None,
+        };
+        self.on.iter().map(|&hook| (hook, count(hook))).collect()
+    }
+
     /// How many events no program saw because one was running on that CPU already. Of those that the program for
     /// state changes missed, its second copy has seen all but those that it missed itself.
     pub fn recursions(&self, lanes: &Lanes) -> u64 {

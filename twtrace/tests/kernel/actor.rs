@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long anything that waits for the other side may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs until stdin ends; `netns` is the path of the network namespace to enter first.
 pub(crate) fn run(netns: Option<&str>) -> Result<()> {

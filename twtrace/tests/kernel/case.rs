@@ -3,7 +3,7 @@
 use crate::Tier;
 use crate::lifecycle::{Differences, Life};
 use crate::net::Netns;
-use crate::puppet::{Act, Puppet};
+use crate::puppet::{Act, EMULATED, Puppet};
 use crate::tracer::{Run, Tracer};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -112,12 +112,17 @@ impl Case {
     ) -> Result<Life> {
         self.turn.borrow_mut().take();
         self.ports.borrow_mut().extend(ends.iter().map(SocketAddr::port));
-        let value = self.stage.tracer.wait(&format!("the end of the {name}'s connection {ends:?}"), OVER, |lines| {
-            let lives = lines.iter().filter(|line| line["type"] == "lifecycle" && wanted(line));
-            let mut lives: Vec<&Value> = lives.collect();
-            lives.sort_by_key(|line| line["connection"].as_u64());
-            lives.get(n).map(|&line| line.clone())
-        })?;
+        let value = self.stage.tracer.wait(
+            &format!("the end of the {name}'s connection {ends:?}"),
+            OVER + *EMULATED * 10,
+            |lines| {
+                let lives = lines.iter().filter(|line| line["type"] == "lifecycle" && wanted(line));
+                let mut lives: Vec<&Value> = lives.collect();
+                lives.sort_by_key(|line| line["connection"].as_u64());
+                lives.get(n).map(|&line| line.clone())
+            },
+        )?;
+        crate::matrix::note(name, &value);
         let life = Life::new(value, name, self.tier, self.differences.clone());
         self.check_events(&life);
         Ok(life)

@@ -9,13 +9,16 @@ mod case;
 #[path = "../live/folder.rs"]
 mod folder;
 mod lifecycle;
+mod matrix;
 mod net;
+mod programs;
 mod puppet;
 mod scenarios;
 mod tracer;
 
 use case::Case;
 use libtest_mimic::{Arguments, Completion, Trial};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -104,12 +107,28 @@ fn main() -> ExitCode {
     let mut failed = false;
     for (alone, threads) in [(true, 1), (false, together)] {
         arguments.test_threads = Some(threads);
-        let trials = scenarios::all().flat_map(|scenario| trials(&scenario, alone)).collect();
+        let mut trials: Vec<Trial> = scenarios::all().flat_map(|scenario| trials(&scenario, alone)).collect();
+        if alone && is_wanted("programs") {
+            trials.push(Trial::ignorable_test("programs", || match cannot_run(Tier::SockDiag) {
+                Some(reason) => Ok(skip("programs", reason)),
+                None => programs::load().map(|()| Completion::Completed).map_err(|error| told("programs", &error)),
+            }));
+        }
         failed |= libtest_mimic::run(&arguments, trials).has_failed();
     }
     if let Err(error) = case::end_shared_tracers() {
         println!("FAILED: {error:#}");
         failed = true;
+    }
+    match matrix::check(&PASSED.lock().unwrap_or_else(PoisonError::into_inner)) {
+        Ok(unlike) => {
+            failed |= !unlike.is_empty();
+            unlike.iter().for_each(|what| println!("FAILED: not as the table of this kernel has it: {what}"));
+        }
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            failed = true;
+        }
     }
     for skipped in SKIPPED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         println!("skipped: {skipped}");
@@ -117,37 +136,54 @@ fn main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+static PASSED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// What could not run, and why.
 static SKIPPED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Counts as skipped, with its reason.
+pub(crate) fn skip(name: &str, reason: String) -> Completion {
+    SKIPPED.lock().unwrap_or_else(PoisonError::into_inner).push(format!("kernel::{name}: {reason}"));
+    Completion::ignored_with(reason)
+}
 
 fn trials(scenario: &Scenario, alone: bool) -> Vec<Trial> {
     let play = scenario.play;
     if alone != matches!(play, Play::Alone(_)) {
         return Vec::new();
     }
-    let tiers = scenario.tiers.iter();
+    let tiers = scenario.tiers.iter().filter(|tier| is_wanted(&format!("{}::{tier}", scenario.name)));
     let trial = |&tier: &Tier| {
         let name = format!("{}::{tier}", scenario.name);
         Trial::ignorable_test(name.clone(), move || {
             if let Some(reason) = cannot_run(tier) {
-                let mut skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
-                skipped.push(format!("kernel::{name}: {reason}"));
-                return Ok(Completion::ignored_with(reason));
+                return Ok(skip(&name, reason));
             }
-            match play {
-                Play::Shared(act) => {
-                    let case = Case::shared(tier).map_err(told)?;
-                    case.verdict(act(&case)).map_err(told)?;
-                }
-                Play::Own(act) | Play::Alone(act) => act(tier).map_err(told)?,
-            }
+            matrix::play(&name);
+            let outcome = match play {
+                Play::Shared(act) => Case::shared(tier).and_then(|case| case.verdict(act(&case))),
+                Play::Own(act) | Play::Alone(act) => act(tier),
+            };
+            outcome.map_err(|error| told(&name, &error))?;
+            PASSED.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
             Ok(Completion::Completed)
         })
     };
     tiers.map(trial).collect()
 }
 
-fn told(error: anyhow::Error) -> libtest_mimic::Failed {
+/// Whether `TWTRACE_SCENARIOS` asks for it, a list of parts of names: more than the one that the command line takes.
+/// Those behind a `!` are left out.
+fn is_wanted(name: &str) -> bool {
+    let Ok(list) = std::env::var("TWTRACE_SCENARIOS") else { return true };
+    let (left_out, picked): (Vec<&str>, Vec<&str>) = list.split(',').partition(|part| part.starts_with('!'));
+    let is_in = |parts: &[&str]| parts.iter().any(|part| name.contains(part.trim_start_matches('!')));
+    !is_in(&left_out) && (picked.is_empty() || is_in(&picked))
+}
+
+/// At once, too: on a slow machine the run may be ended before its end, where they are listed.
+fn told(name: &str, error: &anyhow::Error) -> libtest_mimic::Failed {
+    eprintln!("{name}: {error:#}");
     format!("{error:#}").into()
 }
 
@@ -158,6 +194,9 @@ fn cannot_run(tier: Tier) -> Option<String> {
     }
     if tier != Tier::Classic && !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Some("this kernel has no BTF".to_owned());
+    }
+    if matches!(tier, Tier::Hook | Tier::Exact) && net::is_confidential() {
+        return Some("in confidentiality lockdown no program may read what is behind a timer".to_owned());
     }
     let runs = |program: &str| std::process::Command::new(program).arg("-V").output().is_ok();
     ["ip", "ss"].into_iter().find(|program| !runs(program)).map(|program| format!("needs {program} (iproute2)"))

@@ -157,6 +157,12 @@ pub(crate) fn destroy(netns: &Netns, local: SocketAddr, remote: SocketAddr) -> R
     Ok((Act::between(before, monotonic()), pid))
 }
 
+/// Whether programs may read kernel memory through typed pointers alone: LOCKDOWN_BPF_READ_KERNEL.
+pub(crate) fn is_confidential() -> bool {
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown");
+    lockdown.is_ok_and(|modes| modes.contains("[confidentiality]"))
+}
+
 /// CONFIG_HZ, where the kernel tells how it was built.
 pub(crate) fn jiffies_a_second() -> Option<u32> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -16,6 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the network may add between a system call and what it makes the kernel do on the other side, on a
 /// machine that is busy.
 const SLACK: Duration = Duration::from_millis(100);
+
+/// What an emulated machine may add to that, by `TWTRACE_SLACK` in milliseconds.
+pub(crate) static EMULATED: LazyLock<Duration> = LazyLock::new(|| {
+    let slack = std::env::var("TWTRACE_SLACK").ok().and_then(|slack| slack.parse().ok());
+    Duration::from_millis(slack.unwrap_or(0))
+});
 
 /// A process that does what it is told.
 pub(crate) struct Puppet {
@@ -127,13 +134,13 @@ impl Act {
     }
 
     pub(crate) fn until_within(&self, later: &Self, slack: Duration) -> RangeInclusive<u64> {
-        let slack = slack.as_nanos() as u64;
+        let slack = (slack + *EMULATED).as_nanos() as u64;
         later.before.saturating_sub(self.after + slack)..=later.after - self.before + slack
     }
 
     /// How long the act itself lasted at the most.
     pub(crate) fn itself(&self) -> RangeInclusive<u64> {
-        0..=self.after - self.before + SLACK.as_nanos() as u64
+        0..=self.after - self.before + (SLACK + *EMULATED).as_nanos() as u64
     }
 }
 

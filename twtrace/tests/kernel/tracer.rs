@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Loading and attaching, on a machine that is busy.
-const ATTACH: Duration = Duration::from_secs(30);
+/// Loading and attaching, on a machine that is busy or emulated.
+const ATTACH: Duration = Duration::from_secs(180);
 
 /// From SIGINT to the summary.
-const FINISH: Duration = Duration::from_secs(30);
+const FINISH: Duration = Duration::from_secs(180);
 
 /// A tracer at work.
 pub(crate) struct Tracer {

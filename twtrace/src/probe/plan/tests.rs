@@ -103,3 +103,56 @@ fn a_forced_tier_is_kept_to() {
     assert_eq!(on(&everything(), classic), [Hook::SetStateClassic]);
     assert_eq!(why_off(&everything(), classic, Hook::SetState), "not in tier classic");
 }
+
+/// Facts that were captured on real kernels, and what those then took: tests/kernel/programs.rs has written both.
+#[test]
+fn what_is_planned_on_a_kernel_is_what_it_takes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/matrix");
+    let mut kernels = 0;
+    for entry in std::fs::read_dir(folder).expect("the tables are checked in").map_while(Result::ok) {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "facts") {
+            continue;
+        }
+        kernels += 1;
+        let facts = std::fs::read_to_string(&path).expect("readable");
+        let facts: serde_json::Value = serde_json::from_str(&facts).expect("JSON");
+        let taken = std::fs::read_to_string(path.with_extension("programs")).expect("a table of the same name");
+        let is_on = |program: &str| taken.lines().any(|line| line.starts_with(&format!("{program} on")));
+        let support = support_of(&facts);
+        for hook in on(&support, EXACT) {
+            // The kernel says so when a program that reads its memory is loaded, and not before.
+            let refused = support.lockdown.as_deref() == Some("confidentiality");
+            assert!(is_on(hook.program()) || refused, "{}: {hook:?} is planned and did not load", path.display());
+        }
+        for (wish, name) in [(DEFAULT, "on"), (EXACT, "on_exact")] {
+            let planned: Vec<&str> = on(&support, wish).into_iter().map(Hook::program).collect();
+            assert_eq!(serde_json::json!(planned), facts[name], "{}: {name}", path.display());
+        }
+    }
+    assert!(kernels >= 5, "only {kernels} kernels");
+}
+
+fn support_of(facts: &serde_json::Value) -> Support {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let layout = twtrace_common::Layout {
+        has_cookie: facts["has_cookie"].as_u64().map_or(0, |flag| flag as u16),
+        has_task: facts["has_task"].as_u64().map_or(0, |flag| flag as u16),
+        ..Default::default()
+    };
+    let tracepoints = facts["tracepoints"].as_array().expect("a list");
+    let tracepoint = |name: &'static str| {
+        let found = tracepoints.iter().find(|tracepoint| tracepoint[0] == name)?;
+        Some((name, found[1].as_u64()? as usize))
+    };
+    Support {
+        kernel: text(&facts["kernel"]).expect("a name"),
+        lockdown: text(&facts["lockdown"]),
+        layout: text(&facts["layout"]).map_or(Ok(layout), Err),
+        tracepoints: TRACEPOINTS.into_iter().filter_map(tracepoint).collect(),
+        symbols: if facts["tw_timer_handler"] == true { everything().symbols } else { Symbols::default() },
+        tracefs: text(&facts["tracefs"]).map_or_else(|| everything().tracefs, Err),
+        jiffy: facts["jiffy"].as_u64().expect("a number"),
+        ..everything()
+    }
+}

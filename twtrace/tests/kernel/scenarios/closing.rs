@@ -214,7 +214,7 @@ fn simultaneous_close(case: &Case) -> Result<()> {
     let server_close = pair.server.does("close s")?;
     for (netns, local, remote) in [(here, pair.client_end, pair.server_end), (there, pair.server_end, pair.client_end)]
     {
-        until("TIME-WAIT", Duration::from_secs(10), || Ok(ss(netns, local, remote)?.starts_with("TIME-WAIT")))?;
+        until("TIME-WAIT", Duration::from_secs(60), || Ok(ss(netns, local, remote)?.starts_with("TIME-WAIT")))?;
     }
     let now = crate::actor::monotonic();
     for (name, netns, local, remote, puppet, truth, first) in [

@@ -126,7 +126,15 @@ fn purged_by_ss(case: &Case) -> Result<()> {
     let mut pair = case.pair()?;
     let (_, second) = pair.client_closes_first(Duration::ZERO)?;
     hold(HELD);
-    let (purged, _) = destroy(case.home(), pair.client_end, pair.server_end)?;
+    let purged = match destroy(case.home(), pair.client_end, pair.server_end) {
+        Ok((purged, _)) => purged,
+        // tcp_abort() did not always know what to do with one.
+        Err(_) if ss(case.home(), pair.client_end, pair.server_end)?.starts_with("TIME-WAIT") => {
+            crate::skip(&crate::matrix::played(), "this kernel lets ss -K end no TIME_WAIT".to_owned());
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let life = case.life("client", pair.client_end, pair.server_end)?;
     check_purged(&life, case.tier, &second, &purged);
     Ok(())
@@ -233,7 +241,7 @@ fn restarted(case: &Case) -> Result<()> {
     let close = pair.server.does("close s")?;
     hold(Duration::from_millis(700));
     wire.mend(wire.far)?;
-    until("the server's end is gone", Duration::from_secs(10), || {
+    until("the server's end is gone", Duration::from_secs(60), || {
         Ok(ss(there, pair.server_end, pair.client_end)?.is_empty())
     })?;
     let last = Act::between(crate::actor::monotonic(), crate::actor::monotonic());

@@ -105,10 +105,10 @@ fn sent_again(case: &Case) -> Result<()> {
     wire.lose(wire.far)?;
     pair.client.does("send c 500")?;
     let figures = || ss_figures(&wire.here, pair.client_end, pair.server_end);
-    until("data is sent again", Duration::from_secs(20), || Ok(figures()?.sent_again.unwrap_or(0) >= 2))?;
+    until("data is sent again", Duration::from_secs(60), || Ok(figures()?.sent_again.unwrap_or(0) >= 2))?;
     wire.mend(wire.far)?;
     pair.server.does("recv s 500")?;
-    until("all is acknowledged", Duration::from_secs(20), || Ok(figures()?.waiting == 0))?;
+    until("all is acknowledged", Duration::from_secs(60), || Ok(figures()?.waiting == 0))?;
     let figures = figures()?;
     pair.client_closes_first(HELD)?;
     let (sent, sent_again) = (figures.sent.context("no bytes_sent")?, figures.sent_again.context("no retrans")?);
