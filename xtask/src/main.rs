@@ -1,10 +1,11 @@
-//! What Cargo does not do: `cargo xtask ebpf`, `test` and `bench`.
+//! What Cargo does not do: `cargo xtask ebpf`, `test`, `vm` and `bench`.
 
 mod bench;
 mod compiler;
 mod ebpf;
 mod packages;
 mod test;
+mod vm;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Task {
     Ebpf(ebpf::Arguments),
     /// Run every check and test there is; the last line counts them
     Test,
+    /// Run the kernel tests on other kernels, in QEMU
+    Vm(vm::Arguments),
     /// Measure what twtrace costs, beside its peers (needs root)
     Bench(bench::Arguments),
     /// The load that `bench` makes
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Test => test::run(),
+        Task::Vm(arguments) => vm::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Flood(arguments) => bench::flood::run(&arguments),
         Task::Crowd(arguments) => bench::crowd::run(&arguments),

@@ -1,0 +1,331 @@
+//! The kernel tests on other kernels: gets stock Debian kernels, boots each in QEMU, and runs the tests in it.
+//!
+//! The guest sees this machine's files, so what runs there is what was built here. Everything is kept in target/vm.
+
+mod archive;
+mod boot;
+
+use crate::{cargo, packages, root, succeed, target};
+use anyhow::{Context as _, Result, ensure};
+use archive::Archive;
+use boot::{Errand, Machine};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What twtrace is to be right on: the oldest, three that were long about, and the newest.
+const MATRIX: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "newest"];
+
+const PACKAGES: [&str; 6] = ["binutils", "busybox-static", "iproute2", "kmod", "python3-venv", "qemu-system-x86"];
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The beginnings of versions, such as 6.1, or `newest`
+    #[arg(value_name = "KERNEL", default_values = MATRIX)]
+    kernels: Vec<String>,
+    /// Only scenarios whose name has this in it, such as `late_fin` or `::exact`; `!NAME` leaves one out
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    scenario: Vec<String>,
+    /// What CI has the time for: a few scenarios on the oldest and the newest kernel, and no failure where none can boot
+    #[arg(long, conflicts_with_all = ["kernels", "scenario"])]
+    short: bool,
+    /// Confine the guest's kernel
+    #[arg(long)]
+    lockdown: Option<Lockdown>,
+    /// Build twtrace for speed: an emulated guest is slow enough, and the build takes longer
+    #[arg(long)]
+    release: bool,
+    /// Add what is reported to the tables in twtrace/tests/matrix, which it is held against otherwise
+    #[arg(long)]
+    table: bool,
+    /// How long the tests on one kernel may take
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    patience: u64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Lockdown {
+    Integrity,
+    Confidentiality,
+}
+
+/// What came of one kernel.
+struct Outcome {
+    kernel: String,
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+}
+
+/// A scenario for each mechanism, of those that do not depend on how fast the machine is.
+const SHORT: [&str; 4] = ["programs", "late_fin::exact", "late_fin::sock_diag", "taken_over_by_a_syn::exact"];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.short {
+        return run_short();
+    }
+    let lab = Lab::new(arguments.release)?;
+    let mut good = true;
+    for wanted in &arguments.kernels {
+        // The others may boot.
+        good &= match lab.test(wanted, arguments) {
+            Ok(outcome) => outcome.show(),
+            Err(error) => {
+                println!("failed on {wanted}: {error:#}");
+                false
+            }
+        };
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A machine on which nothing can be booted, or not in time, says nothing of twtrace: that is a skip, with its reason.
+fn run_short() -> Result<ExitCode> {
+    let scenario = SHORT.map(str::to_owned).to_vec();
+    let arguments = Arguments {
+        kernels: Vec::new(),
+        scenario,
+        short: true,
+        release: false,
+        lockdown: None,
+        table: false,
+        patience: 6,
+    };
+    let lab = Lab::new(false);
+    let mut good = true;
+    for wanted in [MATRIX[0], MATRIX[MATRIX.len() - 1]] {
+        let tried = match &lab {
+            Ok(lab) => lab.test(wanted, &arguments),
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        match tried {
+            Ok(outcome) => good &= outcome.show(),
+            Err(error) => println!("skipped: vm::{wanted}: {error:#}"),
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What kernels are booted with and tested by.
+struct Lab {
+    root: PathBuf,
+    folder: PathBuf,
+    vng: PathBuf,
+    archive: Archive,
+    programs: Programs,
+}
+
+/// The kernel tests and twtrace as they were built, and the folder that has both without what only a debugger reads.
+struct Programs {
+    tests: PathBuf,
+    twtrace: PathBuf,
+    folder: PathBuf,
+}
+
+impl Lab {
+    fn new(release: bool) -> Result<Self> {
+        let root = root()?;
+        let folder = target(&root).join("vm");
+        let missing = packages::ensure(&PACKAGES)?;
+        ensure!(missing.is_empty(), "cannot boot a kernel without {0}: apt-get install {0}", missing.join(" "));
+        let vng = virtme_ng(&folder)?;
+        let archive = Archive::open(&folder)?;
+        let programs = Programs::build(&root, &folder.join("programs"), release)?;
+        Ok(Self { root, folder, vng, archive, programs })
+    }
+
+    fn test(&self, wanted: &str, arguments: &Arguments) -> Result<Outcome> {
+        let kernel = self.archive.kernel(wanted)?;
+        let machine = Machine::new(self.vng.clone(), &kernel, &self.folder)?;
+        let name = match arguments.lockdown {
+            Some(lockdown) => format!("{} in {} lockdown", kernel.release, lockdown.name()),
+            None => kernel.release.clone(),
+        };
+        let how = if machine.kvm { "by KVM" } else { "emulated" };
+        eprintln!("xtask: the kernel tests on {name}, {how}");
+        let folder = self.folder.join("runs").join(name.replace(' ', "-"));
+        let tables = folder.join("tables");
+        let script =
+            self.script(arguments, &name_of_tables(&kernel.release, arguments.lockdown), &tables, machine.kvm)?;
+        let errand =
+            Errand { script: &script, folder: &folder, patience: Duration::from_secs(arguments.patience * 60) };
+        let began = Instant::now();
+        let status = machine.run(&kernel, &errand)?;
+        if arguments.table {
+            copy(&tables, &self.tables())?;
+        }
+        let output = fs::read(folder.join(boot::OUTPUT))?;
+        let outcome = Outcome::read(name.clone(), &String::from_utf8_lossy(&output), status);
+        eprintln!("xtask: {name} took {:.0} s; {}", began.elapsed().as_secs_f64(), folder.display());
+        Ok(outcome)
+    }
+}
+
+impl Lab {
+    /// What is to be reported on each kernel.
+    fn tables(&self) -> PathBuf {
+        self.root.join("twtrace/tests/matrix")
+    }
+
+    /// What the guest does.
+    fn script(&self, arguments: &Arguments, name: &str, tables: &Path, kvm: bool) -> Result<String> {
+        let Programs { twtrace, folder, .. } = &self.programs;
+        // From memory: the guest reads this machine's files slowly, and a build beside it may replace them.
+        let mut script = format!(
+            "cp {folder}/* /tmp && mount --bind /tmp/twtrace {twtrace} || exit\ncd {tests}\n",
+            folder = boot::path(folder)?,
+            twtrace = boot::path(twtrace)?,
+            tests = boot::path(&self.root.join("twtrace"))?
+        );
+        if let Some(lockdown) = arguments.lockdown {
+            script += &format!("echo {} >/sys/kernel/security/lockdown || exit\n", lockdown.name());
+        }
+        let scenarios = arguments.scenario.join(",");
+        if !scenarios.is_empty() {
+            script += &format!("export TWTRACE_SCENARIOS='{}'\n", scenarios.replace('\'', ""));
+        }
+        if !kvm {
+            script += "export TWTRACE_SLACK=3000\n";
+        }
+        if arguments.table {
+            // A guest can write to its own folder alone.
+            let (new, old) = (boot::path(tables)?, self.tables());
+            script += &format!(
+                "mkdir {new} && export TWTRACE_MATRIX={new} || exit\ncp {}/{name}.* {new}\n",
+                boot::path(&old)?
+            );
+        }
+        script += "/tmp/kernel";
+        Ok(script)
+    }
+}
+
+impl Lockdown {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Integrity => "integrity",
+            Self::Confidentiality => "confidentiality",
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether all is well.
+    fn show(&self) -> bool {
+        let Self { kernel, passed, failed, skipped } = self;
+        for name in failed {
+            println!("failed on {kernel}: {name}");
+        }
+        println!("{kernel}: {passed} passed, {} failed, {skipped} skipped", failed.len());
+        failed.is_empty()
+    }
+
+    /// From what the tests print.
+    fn read(kernel: String, output: &str, status: i32) -> Self {
+        let mut outcome = Self { kernel, passed: 0, failed: Vec::new(), skipped: 0 };
+        // "test late_fin::exact      ... ok"
+        for line in output.lines().filter_map(|line| line.strip_prefix("test ")) {
+            let Some((name, result)) = line.split_once("... ") else { continue };
+            match result.split_whitespace().next() {
+                Some("ok") => outcome.passed += 1,
+                Some("ignored") => outcome.skipped += 1,
+                _ => outcome.failed.push(name.trim().to_owned()),
+            }
+        }
+        // One that finds out in the middle that it cannot be played ends well, and says so.
+        let skips = output.lines().filter(|line| line.starts_with("skipped: ")).count();
+        outcome.passed -= skips.saturating_sub(outcome.skipped).min(outcome.passed);
+        outcome.skipped = outcome.skipped.max(skips);
+        if status != 0 && outcome.failed.is_empty() {
+            // A tracer's run as a whole, say.
+            outcome.failed.push(format!("the tests ended with status {status}"));
+        }
+        outcome
+    }
+}
+
+/// The kernel's version, and its lockdown if it is in one: as the tests name their tables.
+fn name_of_tables(release: &str, lockdown: Option<Lockdown>) -> String {
+    let version: Vec<&str> = release.split('.').take(2).collect();
+    let lockdown = lockdown.map(|lockdown| format!("-{}", lockdown.name())).unwrap_or_default();
+    format!("{}{lockdown}", version.join("."))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for file in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+/// The machine's own virtme-ng, or one from PyPI.
+fn virtme_ng(folder: &Path) -> Result<PathBuf> {
+    let works = |program: &Path| {
+        let mut version = Command::new(program);
+        version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    let own = folder.join("python");
+    let (installed, got) = (PathBuf::from("vng"), own.join("bin/vng"));
+    if works(&installed) {
+        return Ok(installed);
+    }
+    if !works(&got) {
+        packages::python(&own, &["virtme_ng"]);
+    }
+    ensure!(works(&got), "cannot boot a kernel without virtme-ng: pip install virtme-ng");
+    Ok(got)
+}
+
+impl Programs {
+    /// Builds the kernel tests, and twtrace with them.
+    fn build(root: &Path, folder: &Path, release: bool) -> Result<Self> {
+        let output = cargo()
+            .args(["test", "--package", "twtrace", "--test", "kernel", "--no-run", "--locked"])
+            .arg("--message-format=json-render-diagnostics")
+            .args(release.then_some("--release"))
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot start cargo test")?;
+        ensure!(output.status.success(), "cannot build the kernel tests: cargo test --test kernel says why");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let messages: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let built = |name: &str| {
+            let mut built = messages.iter().filter(|message| message["target"]["name"] == name);
+            let program = built.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+            program.with_context(|| format!("cargo test does not say where it has put {name}"))
+        };
+        let programs = Self { tests: built("kernel")?, twtrace: built("twtrace")?, folder: folder.to_owned() };
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for (program, name) in [(&programs.tests, "kernel"), (&programs.twtrace, "twtrace")] {
+            let mut strip = Command::new("strip");
+            strip.arg("--strip-debug").arg("-o").arg(folder.join(name)).arg(program);
+            succeed(&mut strip, "take the debugger's part out of the tests")?;
+        }
+        Ok(programs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn results_are_read_by_name() {
+        let output = "\nrunning 4 tests\ntest a::hook  ... ok\ntest b::exact ... FAILED\ntest c::hook ... ignored\n\
+                      test d::hook  ... ok\n---- b::exact ----\nit is not so\n\
+                      skipped: kernel::c::hook: needs root\nskipped: kernel::d::hook: not on this kernel\n";
+        let outcome = Outcome::read("6.1".to_owned(), output, 101);
+        assert_eq!((outcome.passed, outcome.skipped), (1, 2));
+        assert_eq!(outcome.failed, ["b::exact"]);
+        // Nothing failed by name, and it failed.
+        assert_eq!(Outcome::read("6.1".to_owned(), "test a ... ok\n", 1).failed.len(), 1);
+    }
+}
