@@ -5,7 +5,11 @@ use crate::{
     read::read,
     socket::{IPPROTO_TCP, current_task, layout, load},
 };
-use aya_ebpf::{EbpfContext as _, helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf}, programs::TracePointContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf},
+    programs::TracePointContext,
+};
 use core::ptr::addr_of_mut;
 use twtrace_common::{Head, Hold, flag, kind};
 

@@ -11,9 +11,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use core::{ffi::c_void, ptr::addr_of_mut};
-use twtrace_common::{
-    Addresses, Cancel, Head, Hold, Idle, Lane, Reset, Task, Traffic, Transition, flag, kind, part,
-};
+use twtrace_common::{Addresses, Cancel, Head, Hold, Idle, Lane, Reset, Task, Traffic, Transition, flag, kind, part};
 
 /// States of include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
