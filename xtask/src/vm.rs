@@ -98,12 +98,13 @@ fn run_short() -> Result<ExitCode> {
     let lab = Lab::new(false);
     let mut good = true;
     for wanted in [MATRIX[0], MATRIX[MATRIX.len() - 1]] {
-        let tried = match &lab {
+        let test = || match &lab {
             Ok(lab) => lab.test(wanted, &arguments),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
-        match tried {
-            Ok(outcome) => good &= outcome.show(),
+        match test() {
+            // Under emulation, on a busy machine, a second may be a minute; what is wrong is wrong again.
+            Ok(outcome) => good &= outcome.show() || test().is_ok_and(|outcome| outcome.show()),
             Err(error) => println!("skipped: vm::{wanted}: {error:#}"),
         }
     }
