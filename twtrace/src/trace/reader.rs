@@ -188,8 +188,9 @@ impl Iterator for Batch {
     type Item = Observation;
 
     fn next(&mut self) -> Option<Observation> {
-        if let Some(lost) = self.lost.take() {
-            return Some(lost);
+        // To take what is not there would copy it for each row.
+        if self.lost.is_some() {
+            return self.lost.take();
         }
         let decoder = self.decoder.as_ref()?;
         let row = self.order.next()? as usize;

@@ -62,6 +62,8 @@ pub(super) struct Connection {
     /// An event, and not the table alone, has told of it.
     pub(super) vouched: bool,
     pub(super) announced: bool,
+    /// It can be found by its tuple, unless another has claimed that since.
+    pub(super) claimed: bool,
     pub(super) inode: Option<NonZeroU64>,
     /// `connect` found a local port chosen already, by `bind` or by the connection before.
     pub(super) port_chosen: bool,
@@ -92,6 +94,7 @@ impl Connection {
             vouched: true,
             left_full: at,
             announced: false,
+            claimed: false,
             inode: None,
             port_chosen: false,
             lost_before,

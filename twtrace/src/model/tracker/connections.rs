@@ -115,7 +115,8 @@ impl Connections {
 
     /// It has its tuple in its namespace from now on, whoever had it before.
     pub(super) fn claim_tuple(&mut self, key: Key) {
-        let Some(connection) = self.get(key) else { return };
+        let Some(connection) = self.get_mut(key) else { return };
+        connection.claimed = true;
         let (netns, tuple) = (connection.life.netns, connection.life.tuple);
         let entry = Entry { hash: self.hash_of(&tuple), place: key.place };
         let slots = &self.slots;
@@ -131,9 +132,12 @@ impl Connections {
 
     /// It no longer has it, if it had.
     pub(super) fn leave_tuple(&mut self, key: Key) {
-        let Some(connection) = self.get(key) else { return };
-        let hash = self.hash_of(&connection.life.tuple);
-        unlink(&mut self.by_tuple, Entry { hash, place: key.place });
+        let Some(connection) = self.get_mut(key) else { return };
+        if std::mem::take(&mut connection.claimed) {
+            let tuple = connection.life.tuple;
+            let hash = self.hash_of(&tuple);
+            unlink(&mut self.by_tuple, Entry { hash, place: key.place });
+        }
     }
 
     /// Another name for it, which no other has.
@@ -145,17 +149,14 @@ impl Connections {
         self.by_socket.insert_unique(new.spread(), new, Entry::spread);
     }
 
-    pub(super) fn remove(&mut self, key: Key) {
-        let Some(connection) = self.get(key) else { return };
-        let tuple = Entry { hash: self.hash_of(&connection.life.tuple), place: key.place };
-        let socket = self.entry(connection.socket, key.place);
-        unlink(&mut self.by_tuple, tuple);
+    pub(super) fn remove(&mut self, key: Key) -> Option<Connection> {
+        self.leave_tuple(key);
+        let socket = self.entry(self.get(key)?.socket, key.place);
         unlink(&mut self.by_socket, socket);
         self.free.push(key.place);
-        if let Some(slot) = self.slots.get_mut(key.place as usize) {
-            *slot = None;
-        }
+        let connection = self.slots.get_mut(key.place as usize)?.take();
         self.give_back();
+        connection
     }
 
     /// After a flood, the room that it took.

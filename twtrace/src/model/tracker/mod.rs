@@ -315,20 +315,20 @@ impl Tracker {
 
     /// Gives out a connection for good.
     fn emit(&mut self, key: Key) {
-        let Some(connection) = self.connections.get(key) else { return };
-        let lifecycle = Box::new(self.tell(connection));
-        let time_wait = connection.phase.is_time_wait().then_some(lifecycle.netns);
+        let Some(connection) = self.connections.remove(key) else { return };
         if let Some(inode) = connection.inode {
             self.inodes.remove(&inode.get());
         }
         if self.outstanding > 0 {
             self.gone.insert(connection.socket);
         }
-        self.changes.push_back(Change::Ended { lifecycle, announced: connection.announced });
-        self.connections.remove(key);
-        if let Some(netns) = time_wait {
-            self.count_time_wait(netns, -1);
+        if connection.phase.is_time_wait() {
+            self.count_time_wait(connection.life.netns, -1);
         }
+        let mut lifecycle = Box::new(connection.life);
+        lifecycle.lost_evidence = self.lost - connection.lost_before;
+        self.put_in_place(&mut lifecycle);
+        self.changes.push_back(Change::Ended { lifecycle, announced: connection.announced });
     }
 
     /// Its closing is done, and a time-wait socket is left.
@@ -342,8 +342,12 @@ impl Tracker {
 
     fn tell(&self, connection: &Connection) -> Lifecycle {
         let mut lifecycle = connection.told(self.lost);
-        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
+        self.put_in_place(&mut lifecycle);
         lifecycle
+    }
+
+    fn put_in_place(&self, lifecycle: &mut Lifecycle) {
+        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
     }
 
     fn show(&mut self, shown: Option<Shown>) {

@@ -5,7 +5,7 @@
 
 use super::{
     super::{Ktime, Process, Question, TcpState, observation::ProcessReading, process::Place},
-    Tracker,
+    Connection, Phase, Tracker,
 };
 use hashbrown::{HashMap, HashSet};
 use std::{collections::VecDeque, sync::Arc};
@@ -107,10 +107,11 @@ impl Tracker {
 
     fn ask_for_leaks(&mut self) {
         let mut leaks: HashMap<Key, (usize, Process)> = HashMap::new();
-        for (_, connection) in self.connections.iter() {
-            let waits = connection.state() == TcpState::CloseWait;
+        // Of the many in TIME_WAIT the phase is all that is looked at.
+        let waits = |c: &Connection| c.phase == Phase::Full && c.state() == TcpState::CloseWait;
+        for (_, connection) in self.connections.iter().filter(|(_, c)| waits(c)) {
             let is_old = connection.entered().is_none_or(|entered| self.now.since(entered) >= LEAK_AGE);
-            if let (true, true, Some(owner)) = (waits, is_old, connection.life.owner) {
+            if let (true, Some(owner)) = (is_old, connection.life.owner) {
                 leaks.entry(Key::of(&owner.process)).or_insert((0, owner.process)).0 += 1;
             }
         }
