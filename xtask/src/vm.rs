@@ -131,6 +131,7 @@ impl Lab {
     fn new(release: bool) -> Result<Self> {
         let root = root()?;
         let folder = target(&root).join("vm");
+        ensure!(!folder.starts_with("/tmp"), "a guest has a /tmp of its own, and cannot see {}", folder.display());
         let missing = packages::ensure(&PACKAGES)?;
         ensure!(missing.is_empty(), "cannot boot a kernel without {0}: apt-get install {0}", missing.join(" "));
         let vng = virtme_ng(&folder)?;
