@@ -188,7 +188,12 @@ fn whoever_asks_for_something_else_is_told() {
     let _silent = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let wants = "GET /metrics HTTP/1.0\r\nAccept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n\r\n";
     assert!(raw(port, wants).ends_with("# EOF\n"));
-    assert!(get(port, "/metrics").unwrap().contains("# TYPE twtrace_transitions_total counter\n"));
+    // It is there once a transition has been seen, that of the asking itself at the latest.
+    let began = Instant::now();
+    while !get(port, "/metrics").unwrap().contains("# TYPE twtrace_transitions_total counter\n") {
+        assert!(began.elapsed() < PATIENCE, "no transition was counted");
+        sleep(Duration::from_millis(50));
+    }
     // And a second one cannot have the same address.
     let second = Command::new(env!("CARGO_BIN_EXE_twtrace"))
         .args(["watch", "--format", "json", "--metrics", &port.to_string()])
