@@ -5,8 +5,9 @@
 pub use crate::model::units::{bytes, count, duration};
 
 use super::Clock;
-use crate::model::Ktime;
+use crate::model::{Endpoint, Ktime};
 use jiff::Timestamp;
+use std::net::IpAddr;
 
 /// The wall time of a moment, RFC 3339 in UTC with nine digits.
 pub fn wall(at: Ktime, clock: Clock) -> String {
@@ -31,6 +32,15 @@ pub fn date_and_time(at: Ktime, clock: Clock) -> String {
 fn timestamp(nanos: u64, offset: i64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(nanos) + i128::from(offset))
         .expect("64 bits of nanoseconds span some 900 years, a timestamp some 20,000")
+}
+
+/// Address and port; a port that none has been chosen for is `-`.
+pub fn end(end: Endpoint) -> String {
+    match (end.ip, end.port) {
+        (ip @ IpAddr::V4(_), 0) => format!("{ip}:-"),
+        (ip @ IpAddr::V6(_), 0) => format!("[{ip}]:-"),
+        _ => end.to_string(),
+    }
 }
 
 /// Text that may come from anywhere, such as the kernel's own words, on one line that steers no terminal.

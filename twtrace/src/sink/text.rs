@@ -7,7 +7,7 @@ mod cells;
 mod row;
 
 use self::{
-    cells::{closer, dash, end, ends, how_it_ended, is_open, lasted, moment, remarks, seconds, time_wait_cell},
+    cells::{closer, dash, ends, how_it_ended, is_open, lasted, moment, remarks, seconds, time_wait_cell},
     row::{CONNECTION, HOST, RELATIVE, Row, WALL, WIDTHS},
 };
 use super::{Attached, Clock, Sink, format, notes};
@@ -197,9 +197,9 @@ impl<W: Write, N: Write> Text<W, N> {
         let [pid, comm, local, arrow, remote, life, ..] = WIDTHS;
         row.cell(pid, &shown.process.map_or_else(dash, |process| process.pid.to_string()));
         row.cell(comm, &shown.process.map_or_else(dash, |process| process.comm.to_string()));
-        row.cell(local, &end(shown.tuple.local));
+        row.cell(local, &format::end(shown.tuple.local));
         row.cell(arrow, "");
-        row.cell(remote, &end(shown.tuple.remote));
+        row.cell(remote, &format::end(shown.tuple.remote));
         row.cell(life, &lasted(shown.lasted, shown.basis));
         row.rest(&format!("{} -> {}", shown.from, shown.to));
         self.write(row)

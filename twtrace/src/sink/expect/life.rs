@@ -5,7 +5,7 @@
 
 use super::field::{Field, Kind};
 use crate::{
-    model::{Close, Ktime, Lifecycle, Side, Span, TcpState},
+    model::{Close, Direction, Ktime, Lifecycle, Side, Span, TcpState},
     sink::{Clock, format, record::LifecycleRecord},
 };
 use serde_json::Value;
@@ -89,7 +89,11 @@ impl<'a> Life<'a> {
         let owner = life
             .owner
             .map_or("owner unknown".to_owned(), |owner| format!("{}/{}", owner.process.comm, owner.process.pid));
-        let arrow = life.direction.map_or("--", |direction| if direction.name() == "outbound" { "->" } else { "<-" });
+        let arrow = match life.direction {
+            Some(Direction::Outbound) => "->",
+            Some(Direction::Inbound) => "<-",
+            None => "--",
+        };
         let tuple = life.tuple;
         let mut title = format!("connection {}: {owner} {} {arrow} {}", life.id, tuple.local, tuple.remote);
         if let Some(span) = life.spans.last().filter(|_| life.ended.is_none()) {

@@ -2,12 +2,9 @@
 
 use super::row::{Row, WIDTHS};
 use crate::{
-    model::{
-        Basis, Confidence, Direction, Endpoint, Ktime, Lifecycle, Owner, OwnerBasis, Process, TcpState, TimeWaitEnd,
-    },
+    model::{Basis, Confidence, Direction, Ktime, Lifecycle, Owner, OwnerBasis, Process, TcpState, TimeWaitEnd},
     sink::format,
 };
-use std::net::IpAddr;
 
 pub(super) fn dash() -> String {
     "-".to_owned()
@@ -18,7 +15,7 @@ pub(super) fn ends(row: &mut Row, lifecycle: &Lifecycle) {
     let [pid, comm, local, arrow, remote, ..] = WIDTHS;
     row.cell(pid, &lifecycle.owner.as_ref().map_or_else(dash, owner_pid));
     row.cell(comm, &lifecycle.owner.map_or_else(dash, |owner| owner.process.comm.to_string()));
-    row.cell(local, &end(lifecycle.tuple.local));
+    row.cell(local, &format::end(lifecycle.tuple.local));
     row.cell(
         arrow,
         match lifecycle.direction {
@@ -27,7 +24,7 @@ pub(super) fn ends(row: &mut Row, lifecycle: &Lifecycle) {
             None => "-",
         },
     );
-    row.cell(remote, &end(lifecycle.tuple.remote));
+    row.cell(remote, &format::end(lifecycle.tuple.remote));
 }
 
 /// The mark stands at the number, where no process can have put it.
@@ -38,14 +35,6 @@ fn owner_pid(owner: &Owner) -> String {
         OwnerBasis::Listener => "^",
     };
     format!("{}{mark}", owner.process.pid)
-}
-
-pub(super) fn end(end: Endpoint) -> String {
-    match (end.ip, end.port) {
-        (ip @ IpAddr::V4(_), 0) => format!("{ip}:-"),
-        (ip @ IpAddr::V6(_), 0) => format!("[{ip}]:-"),
-        _ => end.to_string(),
-    }
 }
 
 /// When the row's news happened.

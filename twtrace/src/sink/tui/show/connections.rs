@@ -52,9 +52,9 @@ pub(super) fn connections(known: &Known<'_>, view: &mut View) -> Table {
             bytes(|traffic| traffic.bytes_sent),
             bytes(|traffic| traffic.bytes_received),
             Cell::text(words::owner(life)),
-            Cell::text(words::end(life.tuple.local)),
+            Cell::text(format::end(life.tuple.local)),
             Cell::text(words::arrow(life)),
-            Cell::text(words::end(life.tuple.remote)),
+            Cell::text(format::end(life.tuple.remote)),
             Cell::text(words::closed_by(life)),
             Cell::known(life.netns.map(|netns| netns.to_string())),
         ]
@@ -111,9 +111,9 @@ pub(super) fn close_waits(known: &Known<'_>, view: &mut View, height: u16) -> Ta
             age(known, since(life)),
             accepted,
             Cell::text(words::owner(life)),
-            Cell::text(words::end(life.tuple.local)),
+            Cell::text(format::end(life.tuple.local)),
             Cell::text(words::arrow(life)),
-            Cell::text(words::end(life.tuple.remote)),
+            Cell::text(format::end(life.tuple.remote)),
             Cell::known(since(life).map(|at| known.time(at))),
             Cell::known(life.netns.map(|netns| netns.to_string())),
         ]

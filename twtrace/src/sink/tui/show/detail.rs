@@ -31,9 +31,9 @@ pub(super) fn detail(known: &Known<'_>, view: &View, opened: &Opened) -> Detail 
     let title = format!(
         "#{}  {} {} {}",
         life.id,
-        words::end(life.tuple.local),
+        format::end(life.tuple.local),
         words::arrow(life),
-        words::end(life.tuple.remote)
+        format::end(life.tuple.remote)
     );
     Detail {
         title,
@@ -64,7 +64,7 @@ fn last(life: &Lifecycle, now: Ktime, zoomed: bool) -> Option<Ktime> {
 }
 
 fn end(known: &Known<'_>, who: &str, life: &Lifecycle, scale: &Scale) -> End {
-    let title = format!("{who}: {}  {}", words::owner(life), words::end(life.tuple.local));
+    let title = format!("{who}: {}  {}", words::owner(life), format::end(life.tuple.local));
     let next = |place: usize| life.spans.get(place + 1).and_then(|span| span.entered).or(life.ended);
     let bars = life.spans.iter().enumerate().map(|(place, span)| bar(span, next(place), scale));
     let bars = bars.filter(|bar| !(scale.zoomed && bar.name == TcpState::TimeWait.name())).collect();

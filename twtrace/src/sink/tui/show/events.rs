@@ -73,8 +73,8 @@ fn transition(known: &Known<'_>, shown: &Shown) -> Vec<Cell> {
         Cell::Toned(Tone::Dim, shown.from.name().to_owned()),
         Cell::Toned(theme::state(shown.to), shown.to.name().to_owned()),
         Cell::known(shown.lasted.map(format::duration)),
-        Cell::text(words::end(shown.tuple.local)),
-        Cell::text(words::end(shown.tuple.remote)),
+        Cell::text(format::end(shown.tuple.local)),
+        Cell::text(format::end(shown.tuple.remote)),
         Cell::known(shown.process.map(|process| format!("{}/{}", process.comm, process.pid))),
         Cell::Toned(Tone::Dim, shown.basis.name().to_owned()),
     ]

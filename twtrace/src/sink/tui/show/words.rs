@@ -1,13 +1,12 @@
 //! Numbers and names as they fit into a cell.
 
 use crate::{
-    model::{Comm, Confidence, Direction, Endpoint, Lifecycle, Owner, OwnerBasis},
+    model::{Comm, Confidence, Direction, Lifecycle, Owner, OwnerBasis},
     sink::{
         format,
         tui::survey::{Pids, Route},
     },
 };
-use std::net::IpAddr;
 
 pub(super) fn dash() -> String {
     "-".to_owned()
@@ -33,14 +32,6 @@ pub(super) fn brief(nanos: u64) -> String {
         0..60 => format!("{seconds}.{}s", nanos / 100_000_000 % 10),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format::duration(nanos),
-    }
-}
-
-pub(super) fn end(end: Endpoint) -> String {
-    match (end.ip, end.port) {
-        (ip @ IpAddr::V4(_), 0) => format!("{ip}:-"),
-        (ip @ IpAddr::V6(_), 0) => format!("[{ip}]:-"),
-        _ => end.to_string(),
     }
 }
 
@@ -75,7 +66,7 @@ pub(super) fn party(owner: Option<(Comm, Pids)>) -> String {
 pub(super) fn route(route: Option<Route>) -> String {
     match route {
         None => dash(),
-        Some(Route::Out(_, remote)) => format!("→ {}", end(remote)),
+        Some(Route::Out(_, remote)) => format!("→ {}", format::end(remote)),
         Some(Route::In(port, remote)) => format!("← {remote} at :{port}"),
     }
 }
