@@ -36,6 +36,19 @@ impl TcpState {
         Self::NewSynRecv,
     ];
 
+    /// The states of a connection, as it goes through them.
+    pub const COURSE: [Self; 9] = [
+        Self::SynSent,
+        Self::SynRecv,
+        Self::Established,
+        Self::FinWait1,
+        Self::FinWait2,
+        Self::Closing,
+        Self::TimeWait,
+        Self::CloseWait,
+        Self::LastAck,
+    ];
+
     /// The state of this number; `None` for one that no kernel has.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()

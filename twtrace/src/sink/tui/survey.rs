@@ -269,7 +269,8 @@ fn order(glance: &Glance<'_>, sort: Sort) -> u64 {
     let since = glance.since.map_or(0, |at| at.0);
     match sort {
         Sort::State => {
-            let place = STATES.iter().position(|&known| known == glance.state).unwrap_or(STATES.len());
+            let place =
+                TcpState::COURSE.iter().position(|&known| known == glance.state).unwrap_or(TcpState::COURSE.len());
             (place as u64) << 58 | since >> 6
         }
         Sort::InState => since,
@@ -278,19 +279,6 @@ fn order(glance: &Glance<'_>, sort: Sort) -> u64 {
         _ => glance.life.opened.map_or(0, |at| at.0),
     }
 }
-
-/// The states of a connection, as a connection goes through them.
-pub(super) const STATES: [TcpState; 9] = [
-    TcpState::SynSent,
-    TcpState::SynRecv,
-    TcpState::Established,
-    TcpState::FinWait1,
-    TcpState::FinWait2,
-    TcpState::Closing,
-    TcpState::TimeWait,
-    TcpState::CloseWait,
-    TcpState::LastAck,
-];
 
 /// This end called.
 fn is_outbound(life: &Lifecycle) -> bool {

@@ -7,20 +7,6 @@ use super::{
 };
 use crate::model::{Ktime, TcpState, report::StateCount};
 
-/// In the order of a life.
-const ORDER: [TcpState; 10] = [
-    TcpState::SynSent,
-    TcpState::SynRecv,
-    TcpState::Established,
-    TcpState::FinWait1,
-    TcpState::FinWait2,
-    TcpState::Closing,
-    TcpState::TimeWait,
-    TcpState::CloseWait,
-    TcpState::LastAck,
-    TcpState::NewSynRecv,
-];
-
 /// How long sockets were in one state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stays {
@@ -56,7 +42,8 @@ impl States {
     }
 
     pub(crate) fn counts(&self, scale: Scale, end: Ktime) -> Vec<StateCount> {
-        let states = ORDER.into_iter().filter(|state| self.of(*state).entered > 0);
+        let all = TcpState::COURSE.into_iter().chain([TcpState::NewSynRecv]);
+        let states = all.filter(|state| self.of(*state).entered > 0);
         states
             .map(|state| {
                 let stays = self.of(state);

@@ -4,13 +4,15 @@ use super::{
     super::{
         feed::Second,
         scene::{Body, Cell, Column, Line, Row, Strip, Table, Tone},
-        survey::STATES,
         theme,
         view::{List, View},
     },
     Known, words,
 };
-use crate::model::report::{Finding, Severity};
+use crate::model::{
+    TcpState,
+    report::{Finding, Severity},
+};
 
 /// Where the screen is as wide as this, findings stand beside the states.
 const BESIDE: u16 = 150;
@@ -52,7 +54,7 @@ pub(super) fn overview(known: &Known<'_>, view: &mut View) -> Body {
 fn strips(known: &Known<'_>) -> Vec<Strip> {
     let history = &known.feed.history;
     let past = |of: &dyn Fn(&Second) -> u64| history.seconds.iter().map(of).collect::<Vec<_>>();
-    let states = STATES.into_iter().map(|state| {
+    let states = TcpState::COURSE.into_iter().map(|state| {
         let count = known.survey.count(state);
         Strip {
             name: state.name(),
