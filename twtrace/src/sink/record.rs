@@ -194,13 +194,13 @@ fn states(lifecycle: &Lifecycle) -> Vec<StateRecord> {
 }
 
 #[derive(Serialize)]
-struct EndpointRecord {
+pub(super) struct EndpointRecord {
     ip: IpAddr,
     port: Option<u16>,
 }
 
 impl EndpointRecord {
-    fn new(end: Endpoint) -> Self {
+    pub(super) fn new(end: Endpoint) -> Self {
         Self { ip: end.ip, port: Some(end.port).filter(|&port| port != 0) }
     }
 }

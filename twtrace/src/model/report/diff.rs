@@ -108,6 +108,17 @@ pub struct Compared {
     pub better: Option<bool>,
 }
 
+impl Compared {
+    /// As printed; nothing where it has not moved, or is neither good nor bad.
+    pub fn judged(&self) -> &'static str {
+        match self.better {
+            Some(true) => "better",
+            Some(false) => "worse",
+            None => "",
+        }
+    }
+}
+
 impl Comparison {
     /// Of a run before and one after.
     pub fn new(before: &Report, after: &Report) -> Self {

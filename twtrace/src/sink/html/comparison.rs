@@ -60,6 +60,11 @@ fn finding(change: &FindingChange) -> Markup {
 fn cells(row: &Compared) -> Vec<String> {
     // No figure of both is a moment.
     let value = |of| words::value(of, Clock { realtime: 0, boottime: 0 });
-    let better = row.better.map_or("", |better| if better { "better" } else { "worse" });
-    vec![row.label.to_owned(), value(&row.before), value(&row.after), known(row.change, change), better.to_owned()]
+    vec![
+        row.label.to_owned(),
+        value(&row.before),
+        value(&row.after),
+        known(row.change, change),
+        row.judged().to_owned(),
+    ]
 }

@@ -53,14 +53,9 @@ pub fn write_text(out: &mut (impl Write + ?Sized), comparison: &Comparison, colo
 
 fn cells(row: &Compared) -> [String; 5] {
     let change = row.change.map_or_else(|| "-".to_owned(), change);
-    let better = match row.better {
-        Some(true) => "better",
-        Some(false) => "worse",
-        None => "",
-    };
     // No figure of both is a moment.
     let value = |of| value(of, Moments::default());
-    [row.label.to_owned(), value(&row.before), value(&row.after), change, better.to_owned()]
+    [row.label.to_owned(), value(&row.before), value(&row.after), change, row.judged().to_owned()]
 }
 
 /// Writes it on one line.

@@ -16,11 +16,11 @@ use self::{
 };
 use crate::{
     model::{
-        Endpoint, FourTuple, Ktime,
+        FourTuple, Ktime,
         attached::Clock,
         report::{Host, Party, Peak, Place, Quantiles, Report, Series},
     },
-    sink::format,
+    sink::{format, record::EndpointRecord},
 };
 use serde::Serialize;
 use std::{
@@ -116,18 +116,6 @@ struct PartyRecord {
 fn party(party: Option<&Party>) -> Option<PartyRecord> {
     let Party { comm, pids, more_pids } = party?;
     Some(PartyRecord { comm: comm.to_string(), pids: pids.clone(), more_pids: *more_pids })
-}
-
-#[derive(Serialize)]
-struct EndpointRecord {
-    ip: IpAddr,
-    port: Option<u16>,
-}
-
-impl EndpointRecord {
-    fn new(end: Endpoint) -> Self {
-        Self { ip: end.ip, port: Some(end.port).filter(|&port| port != 0) }
-    }
 }
 
 /// One of the three, by the way the connections went.

@@ -1,8 +1,7 @@
 //! The tables, field by field.
 
 use super::{
-    EndpointRecord, EndsRecord, PartyRecord, PeakRecord, PlaceRecord, QuantilesRecord, SeriesRecord, counts, party,
-    quantiles, wall,
+    EndsRecord, PartyRecord, PeakRecord, PlaceRecord, QuantilesRecord, SeriesRecord, counts, party, quantiles, wall,
 };
 use crate::model::{
     Basis, Close, Side, TimeWaitEnd,
@@ -12,7 +11,7 @@ use crate::model::{
         TimeWaitMaker, TimeWaits,
     },
 };
-use crate::sink::record::AuditRecord;
+use crate::sink::record::{AuditRecord, EndpointRecord};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::IpAddr};
 
