@@ -160,17 +160,10 @@ fn purged_with_its_namespace(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// On which basis a TIME_WAIT stands that ended before its time, where its timer is traced. If the ACK of the client's FIN
-/// comes a little before the peer's FIN, an orphan's FIN_WAIT2 comes first, and a timer that is set anew to the same slot of
-/// the wheel says nothing (kernel/time/timer.c, `__mod_timer()`): then the start is known by the peer's FIN.
-fn by_timer() -> Value {
-    any([json!("hook"), json!("inferred")])
-}
-
 fn check_purged(life: &crate::lifecycle::Life, tier: Tier, from: &Act, purged: &Act) {
     life.says(&json!({ "close": "fin", "closed_first": "local" })).went_through(&CLIENT_ACTIVE);
     if tier == Tier::Exact {
-        life.says(&json!({ "time_wait": { "end": "purged", "basis": by_timer() } }));
+        life.says(&json!({ "time_wait": { "end": "purged", "basis": "hook" } }));
         life.lasted("TIME_WAIT", &from.until_within(purged, JIFFY));
     } else {
         life.says(&json!({ "time_wait": { "end": any([json!("purged"), Value::Null]) } }));
@@ -219,7 +212,7 @@ fn reset_by_a_stray_syn(case: &Case) -> Result<()> {
     let life = case.nth_life("client", client, server, &netns, 0)?;
     life.says(&json!({ "close": "fin", "closed_first": "local" })).went_through(&CLIENT_ACTIVE);
     if case.tier == Tier::Exact {
-        life.says(&json!({ "time_wait": { "end": "reset", "basis": by_timer() } }));
+        life.says(&json!({ "time_wait": { "end": "reset", "basis": "hook" } }));
         // The stray SYN goes out at once; it is its repetition, a second later, that is refused.
         let killed = Act::between(stray.before, stray.before);
         life.lasted("TIME_WAIT", &second.until_within(&killed, JIFFY));
