@@ -65,8 +65,8 @@ impl Tracker {
                     connection.own(Owner { process, basis: OwnerBasis::Close });
                     self.processes.meet(process);
                 }
-                let shown = connection.enter(TcpState::Close, Some(t.at), Basis::Observed, by);
-                self.show(shown);
+                let step = connection.enter(TcpState::Close, Some(t.at), Basis::Observed);
+                self.show(key, step, by);
                 self.over(key, t.at);
                 if t.from == LastAck && t.socket_says.is_some_and(|says| says.error == 0) {
                     self.peer_has_acknowledged(key, t);
@@ -157,12 +157,12 @@ impl Tracker {
                 // time-wait socket. Of the time-wait socket: data or a SYN came for it.
                 connection.life.close = Some(Close::ResetSent);
                 connection.life.close_reason = reset.reason;
-                let shown = connection.enter(TcpState::Close, Some(reset.at), Basis::Observed, None);
+                let step = connection.enter(TcpState::Close, Some(reset.at), Basis::Observed);
                 if reset.state != Some(TcpState::TimeWait) {
                     let (at, netns) = (connection.left_full, connection.life.netns);
                     self.seen_at(at, netns).time_waits -= 1;
                 }
-                self.show(shown);
+                self.show(key, step, None);
                 self.over(key, reset.at);
             }
             // One in TIME_WAIT answers with an ACK.

@@ -1,7 +1,7 @@
 //! A connection while it is followed: its life so far, and what is needed to judge what comes.
 
 use super::super::{
-    Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, Process, Question, Shown, Side, SoFar, SocketId, Span, TcpState,
+    Basis, Closer, FourTuple, Ktime, Lifecycle, Owner, OwnerBasis, Question, Side, SoFar, SocketId, Span, TcpState,
     observation::Row,
 };
 use std::num::NonZeroU64;
@@ -52,12 +52,23 @@ impl From<Option<Ktime>> for Moment {
     }
 }
 
+/// A change of state as it was taken down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) at: Option<Ktime>,
+    pub(super) from: TcpState,
+    pub(super) to: TcpState,
+    pub(super) lasted: Option<u64>,
+    pub(super) basis: Basis,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Connection {
     /// The name by which observations know it.
     pub(super) socket: SocketId,
-    pub(super) life: Lifecycle,
+    /// Where it was made, and from where it is given out: to move it takes longer than to tell it.
+    pub(super) life: Box<Lifecycle>,
     pub(super) phase: Phase,
     /// An event, and not the table alone, has told of it.
     pub(super) vouched: bool,
@@ -89,7 +100,7 @@ impl Connection {
     pub(super) fn new(id: u64, socket: SocketId, tuple: FourTuple, at: Ktime, lost_before: u64) -> Self {
         Self {
             socket,
-            life: Lifecycle::new(id, tuple),
+            life: Box::new(Lifecycle::new(id, tuple)),
             phase: Phase::Full,
             vouched: true,
             left_full: at,
@@ -109,7 +120,7 @@ impl Connection {
 
     /// Asks the table for it, and for what it has carried.
     pub(super) fn question(&self, carried: bool) -> Question {
-        let Lifecycle { netns, tuple, v4_mapped, .. } = self.life;
+        let Lifecycle { netns, tuple, v4_mapped, .. } = *self.life;
         Question::Socket { socket: self.socket, netns, tuple, v4_mapped, carried }
     }
 
@@ -119,13 +130,7 @@ impl Connection {
     }
 
     /// Ends the span that runs and, unless it is `Close`, begins another.
-    pub(super) fn enter(
-        &mut self,
-        to: TcpState,
-        at: Option<Ktime>,
-        basis: Basis,
-        process: Option<Process>,
-    ) -> Option<Shown> {
+    pub(super) fn enter(&mut self, to: TcpState, at: Option<Ktime>, basis: Basis) -> Step {
         let from = self.state();
         let lasted = self.life.spans.last_mut().and_then(|span| {
             span.lasted = span.entered.zip(at).map(|(entered, at)| at.since(entered));
@@ -135,20 +140,7 @@ impl Connection {
         if to != TcpState::Close {
             self.life.spans.push(Span { state: to, entered: at, lasted: None, basis });
         }
-        Some(Shown {
-            at: at?,
-            connection: self.life.id,
-            tuple: self.life.tuple,
-            v4_mapped: self.life.v4_mapped,
-            netns: self.life.netns,
-            from,
-            to,
-            lasted,
-            process,
-            owner: self.life.owner.map(|owner| owner.process),
-            place: None,
-            basis,
-        })
+        Step { at, from, to, lasted, basis }
     }
 
     /// When it entered the state that it is in, where that is known.
@@ -173,7 +165,7 @@ impl Connection {
 
     /// Its life so far, with what may be missing in it.
     pub(super) fn told(&self, lost: u64) -> Lifecycle {
-        Lifecycle { lost_evidence: lost - self.lost_before, ..self.life.clone() }
+        Lifecycle { lost_evidence: lost - self.lost_before, ..(*self.life).clone() }
     }
 
     /// The table says what it has carried so far, unless its end has told.
@@ -188,6 +180,11 @@ impl Connection {
         if self.life.owner.is_none_or(|known| owner.basis < known.basis) {
             self.life.owner = Some(owner);
         }
+    }
+
+    /// Its owner was seen at work on it.
+    pub(super) fn has_shown_owner(&self) -> bool {
+        self.life.owner.is_some_and(|owner| owner.basis < OwnerBasis::SocketTable)
     }
 
     /// The first to close stays the first.

@@ -25,6 +25,9 @@ pub(super) struct Key {
 pub(super) struct Connections {
     /// In place: one that is given out leaves its room to the next, and nothing is allocated.
     slots: Vec<Option<Connection>>,
+    /// The number of the key of the connection that was at each place last: to see that it is gone does not take a look
+    /// at the place, which is far away in memory.
+    numbers: Vec<u32>,
     /// Places that have become empty; some may be gone or taken again.
     free: Vec<u32>,
     by_socket: HashTable<Entry>,
@@ -49,12 +52,15 @@ impl Entry {
 
 impl Connections {
     pub(super) fn get(&self, key: Key) -> Option<&Connection> {
-        self.at(key.place).filter(|connection| connection.life.id as u32 == key.number)
+        if self.has(key) { self.at(key.place) } else { None }
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
-        let connection = self.slots.get_mut(key.place as usize)?.as_mut();
-        connection.filter(|connection| connection.life.id as u32 == key.number)
+        if self.has(key) { self.slots.get_mut(key.place as usize)?.as_mut() } else { None }
+    }
+
+    fn has(&self, key: Key) -> bool {
+        self.numbers.get(key.place as usize) == Some(&key.number)
     }
 
     /// The connection that goes by this name.
@@ -96,9 +102,12 @@ impl Connections {
         let place = self.free_place();
         let (key, entry) = (connection.key(place), self.entry(connection.socket, place));
         self.by_socket.insert_unique(entry.spread(), entry, Entry::spread);
-        match self.slots.get_mut(place as usize) {
-            Some(slot) => *slot = Some(connection),
-            None => self.slots.push(Some(connection)),
+        match (self.slots.get_mut(place as usize), self.numbers.get_mut(place as usize)) {
+            (Some(slot), Some(number)) => (*slot, *number) = (Some(connection), key.number),
+            _ => {
+                self.slots.push(Some(connection));
+                self.numbers.push(key.number);
+            }
         }
         key
     }
@@ -132,12 +141,25 @@ impl Connections {
 
     /// It no longer has it, if it had.
     pub(super) fn leave_tuple(&mut self, key: Key) {
-        let Some(connection) = self.get_mut(key) else { return };
-        if std::mem::take(&mut connection.claimed) {
-            let tuple = connection.life.tuple;
-            let hash = self.hash_of(&tuple);
-            unlink(&mut self.by_tuple, Entry { hash, place: key.place });
+        if let Some(entry) = self.unclaim(key) {
+            unlink(&mut self.by_tuple, entry);
         }
+    }
+
+    /// The same of many, which have not been looked at for a while: each is waited for in memory, but not one after
+    /// the other.
+    pub(super) fn leave_tuples(&mut self, keys: &[Key]) {
+        let entries: Vec<_> = keys.iter().filter_map(|key| self.unclaim(*key)).collect();
+        for entry in entries {
+            unlink(&mut self.by_tuple, entry);
+        }
+    }
+
+    /// What is to be unlinked.
+    fn unclaim(&mut self, key: Key) -> Option<Entry> {
+        let connection = self.get_mut(key)?;
+        let tuple = connection.life.tuple;
+        std::mem::take(&mut connection.claimed).then(|| Entry { hash: self.hash_of(&tuple), place: key.place })
     }
 
     /// Another name for it, which no other has.
@@ -163,9 +185,11 @@ impl Connections {
     fn give_back(&mut self) {
         while let Some(None) = self.slots.last() {
             self.slots.pop();
+            self.numbers.pop();
         }
         if self.slots.len() < self.slots.capacity() / 4 {
             self.slots.shrink_to(2 * self.slots.len());
+            self.numbers.shrink_to(2 * self.slots.len());
             self.free.shrink_to(2 * self.slots.len());
         }
     }

@@ -98,12 +98,12 @@ impl Tracker {
             // its last state lasted is not known.
             Phase::Unsettled => {
                 let ended = connection.left_full;
-                connection.enter(TcpState::Close, None, Basis::SockDiag, None);
+                connection.enter(TcpState::Close, None, Basis::SockDiag);
                 self.over(key, ended);
             }
             Phase::Orphan | Phase::Full => {
                 connection.life.broken |= connection.phase == Phase::Full;
-                connection.enter(TcpState::Close, None, Basis::SockDiag, None);
+                connection.enter(TcpState::Close, None, Basis::SockDiag);
                 self.over(key, at);
             }
         }

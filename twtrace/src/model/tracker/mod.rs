@@ -21,7 +21,7 @@ use super::{
     Change, Ktime, Lifecycle, Observation, Process, Question, Shown, SocketId, TcpState, observation::Lost,
     process::Place,
 };
-use connection::{Connection, Moment, Phase};
+use connection::{Connection, Moment, Phase, Step};
 use connections::{Connections, Key};
 use hashbrown::{HashMap, HashSet};
 use owners::Listeners;
@@ -33,6 +33,8 @@ use std::{collections::VecDeque, sync::Arc};
 /// How long a connection that is over is kept for what may still be said of it: the reset that
 /// `tcp_send_active_reset()` traces after the state change, the other end's own end, and losses.
 const SETTLE: u64 = 150_000_000;
+/// Connections that are given out together.
+const TOGETHER: usize = 64;
 /// How long the whole table may go unread while time-wait sockets are about. Each of them lasts 60 s unless it
 /// is ended early, so each is seen at least twice.
 const TABLE_PERIOD: u64 = 25_000_000_000;
@@ -256,12 +258,15 @@ impl Tracker {
 
     fn tick(&mut self, at: Ktime) {
         self.now = self.now.max(at);
-        while let Some(&(ended, key)) = self.over.front() {
-            if self.now.since(ended) < SETTLE {
+        loop {
+            let settled = self.over.iter().take(TOGETHER).take_while(|(ended, _)| self.now.since(*ended) >= SETTLE);
+            let keys: Vec<_> = settled.map(|(_, key)| *key).collect();
+            if keys.is_empty() {
                 break;
             }
-            self.over.pop_front();
-            self.emit(key);
+            self.over.drain(..keys.len());
+            self.connections.leave_tuples(&keys);
+            keys.into_iter().for_each(|key| self.emit(key));
         }
         self.asked = 0;
         while self.asked < QUESTIONS_PER_TICK
@@ -325,7 +330,7 @@ impl Tracker {
         if connection.phase.is_time_wait() {
             self.count_time_wait(connection.life.netns, -1);
         }
-        let mut lifecycle = Box::new(connection.life);
+        let mut lifecycle = connection.life;
         lifecycle.lost_evidence = self.lost - connection.lost_before;
         self.put_in_place(&mut lifecycle);
         self.changes.push_back(Change::Ended { lifecycle, announced: connection.announced });
@@ -350,10 +355,30 @@ impl Tracker {
         lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
     }
 
-    fn show(&mut self, shown: Option<Shown>) {
-        if let (true, Some(mut shown)) = (self.means.show_transitions, shown) {
-            shown.place = shown.owner.and_then(|owner| self.place(&owner)).cloned();
-            self.changes.push_back(Change::Transition(shown));
+    /// Gives out a step of a connection, brought about by a process where that is known, to those who want each.
+    fn show(&mut self, key: Key, step: Step, process: Option<Process>) {
+        if self.means.show_transitions
+            && let (Some(at), Some(connection)) = (step.at, self.connections.get(key))
+        {
+            let Step { from, to, lasted, basis, .. } = step;
+            let Lifecycle { id, tuple, v4_mapped, netns, owner, .. } = *connection.life;
+            let owner = owner.map(|owner| owner.process);
+            let place = owner.and_then(|owner| self.place(&owner)).cloned();
+            let connection = id;
+            self.changes.push_back(Change::Transition(Shown {
+                at,
+                connection,
+                tuple,
+                v4_mapped,
+                netns,
+                from,
+                to,
+                lasted,
+                process,
+                owner,
+                place,
+                basis,
+            }));
         }
     }
 

@@ -137,9 +137,7 @@ impl Tracker {
     /// Asks /proc for the holder of a socket that has been around for a while and has no owner yet.
     pub(super) fn seek_owner(&mut self, key: Key) {
         let Some(connection) = self.connections.get(key) else { return };
-        let life = &connection.life;
-        let known = life.owner.is_some_and(|owner| owner.basis < OwnerBasis::SocketTable);
-        if known || connection.phase != Phase::Full {
+        if connection.has_shown_owner() || connection.phase != Phase::Full {
             return;
         }
         match connection.inode.map(NonZeroU64::get) {
@@ -153,7 +151,9 @@ impl Tracker {
 
     /// Plans to [seek the owner](Self::seek_owner) unless it shows itself.
     pub(super) fn plan_owner(&mut self, key: Key, at: Ktime) {
-        self.plan(key, at.after(ACCEPT_PATIENCE), Purpose::Owner);
+        if !self.connections.get(key).is_some_and(Connection::has_shown_owner) {
+            self.plan(key, at.after(ACCEPT_PATIENCE), Purpose::Owner);
+        }
     }
 
     /// A listener of the socket table.

@@ -213,7 +213,7 @@ impl Tracker {
             (None, _) => (None, Basis::SockDiag),
         };
         connection.armed = entered.filter(|_| connection.phase == Phase::TimeWait).into();
-        connection.enter(row.state, entered, basis, None);
+        connection.enter(row.state, entered, basis);
         imply_first_closer(&mut connection, row.state);
         if self.listeners.has(row.netns, row.tuple.local.port) {
             connection.life.direction = Some(Direction::Inbound);

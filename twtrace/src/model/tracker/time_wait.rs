@@ -22,8 +22,8 @@ impl Tracker {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.life.close = Some(Close::Fin);
         connection.armed = t.at.into();
-        let shown = connection.enter(TimeWait, Some(t.at), Basis::Observed, None);
-        self.show(shown);
+        let step = connection.enter(TimeWait, Some(t.at), Basis::Observed);
+        self.show(key, step, None);
         if self.expect_time_wait(key, t) {
             self.announce(key);
             if !self.means.timer_ends {
@@ -101,17 +101,17 @@ impl Tracker {
     pub(super) fn overflow(&mut self, key: Key, asked: Ktime, basis: Basis) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let at = connection.entered().filter(|_| connection.state() == TimeWait).unwrap_or(asked);
-        let entered =
-            if connection.state() == TimeWait { None } else { connection.enter(TimeWait, Some(at), basis, None) };
+        let entered = (connection.state() != TimeWait).then(|| connection.enter(TimeWait, Some(at), basis));
         connection.life.time_wait_end = Some(TimeWaitEnd::Overflow);
         connection.life.close.get_or_insert(Close::Fin);
-        let shown = connection.enter(TcpState::Close, Some(at), basis, None);
+        let step = connection.enter(TcpState::Close, Some(at), basis);
         let (left_full, netns) = (connection.left_full, connection.life.netns);
         let seen = self.seen_at(left_full, netns);
         seen.time_waits -= 1;
         seen.overflows += 1;
-        self.show(entered);
-        self.show(shown);
+        for step in entered.into_iter().chain([step]) {
+            self.show(key, step, None);
+        }
         self.over(key, at);
     }
 
@@ -183,8 +183,8 @@ impl Tracker {
     fn fin_wait2_timed_out(&mut self, key: Key, at: Ktime) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.life.close = Some(Close::TimedOut);
-        let shown = connection.enter(TcpState::Close, Some(at), Basis::Hook, None);
-        self.show(shown);
+        let step = connection.enter(TcpState::Close, Some(at), Basis::Hook);
+        self.show(key, step, None);
         self.over(key, at);
     }
 
@@ -213,8 +213,8 @@ impl Tracker {
                     Cause::Abort => Some(Close::Destroyed),
                     Cause::Connect | Cause::Namespace | Cause::Other => None,
                 };
-                let shown = connection.enter(TcpState::Close, Some(at), Basis::Hook, None);
-                self.show(shown);
+                let step = connection.enter(TcpState::Close, Some(at), Basis::Hook);
+                self.show(key, step, None);
                 self.over(key, at);
             }
             _ => {}
@@ -229,8 +229,8 @@ impl Tracker {
         connection.phase = Phase::TimeWait;
         connection.armed = at.into();
         connection.life.close = Some(Close::Fin);
-        let shown = connection.enter(TimeWait, Some(at), basis, None);
-        self.show(shown);
+        let step = connection.enter(TimeWait, Some(at), basis);
+        self.show(key, step, None);
         self.announce(key);
         if !self.means.timer_ends {
             self.plan(key, at.after(TIME_WAIT), Purpose::End);
@@ -269,9 +269,9 @@ impl Tracker {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.life.time_wait_end = end;
-        let shown = connection.enter(TcpState::Close, ended, basis, None);
+        let step = connection.enter(TcpState::Close, ended, basis);
         let at = ended.or(connection.missing.get()).unwrap_or(now);
-        self.show(shown);
+        self.show(key, step, None);
         self.over(key, at);
     }
 
@@ -321,18 +321,18 @@ impl Tracker {
             Phase::TimeWait => self.end_time_wait(old, at, end, basis),
             Phase::Orphan | Phase::Unsettled => {
                 let netns = connection.life.netns;
-                let shown = connection.enter(TcpState::Close, at, basis, None);
+                let step = connection.enter(TcpState::Close, at, basis);
                 if end == Some(TimeWaitEnd::Reused) {
                     // __inet_check_established() counts whatever time-wait socket it takes over.
                     self.seen_at(ended, netns).recycled += 1;
                 }
-                self.show(shown);
+                self.show(old, step, None);
                 self.over(old, ended);
             }
             // Its end was lost.
             Phase::Full => {
                 connection.life.broken = true;
-                connection.enter(TcpState::Close, None, Basis::Inferred, None);
+                connection.enter(TcpState::Close, None, Basis::Inferred);
                 self.over(old, ended);
             }
             Phase::Over => {}

@@ -46,9 +46,9 @@ impl Tracker {
         if let Some(process) = actor(t) {
             connection.own(Owner { process, basis: OwnerBasis::Connect });
         }
-        let shown = connection.enter(SynSent, Some(t.at), Basis::Observed, actor(t));
-        self.connections.insert(connection);
-        self.show(shown);
+        let step = connection.enter(SynSent, Some(t.at), Basis::Observed);
+        let key = self.connections.insert(connection);
+        self.show(key, step, actor(t));
         actor(t).into_iter().for_each(|process| self.processes.meet(process));
     }
 
@@ -92,10 +92,10 @@ impl Tracker {
         connection.life.opened = Some(birth);
         connection.life.direction = Some(Direction::Inbound);
         connection.life.accepted = readable.then_some(false);
-        let shown = connection.enter(SynRecv, Some(birth), Basis::Observed, None);
+        let step = connection.enter(SynRecv, Some(birth), Basis::Observed);
         self.own_by_listener(&mut connection);
         let key = self.connections.insert(connection);
-        self.show(shown);
+        self.show(key, step, None);
         self.claim_tuple(key);
         self.plan_owner(key, t.at);
         Some(key)
@@ -125,7 +125,7 @@ impl Tracker {
         if t.from == SynSent {
             connection.life.direction = Some(Direction::Outbound);
         }
-        connection.enter(t.from, None, Basis::Observed, None);
+        connection.enter(t.from, None, Basis::Observed);
         imply_first_closer(&mut connection, t.from);
         let key = self.connections.insert(connection);
         self.claim_tuple(key);
@@ -139,7 +139,7 @@ impl Tracker {
         connection.vouched = true;
         if connection.state() != t.from {
             connection.life.broken = true;
-            connection.enter(t.from, None, Basis::Observed, None);
+            connection.enter(t.from, None, Basis::Observed);
             imply_first_closer(connection, t.from);
         }
         if let Some(inode) = t.socket_says.and_then(|says| says.inode) {
@@ -190,8 +190,8 @@ impl Tracker {
             self.settle_tuple(key, t);
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let shown = connection.enter(t.to, Some(t.at), Basis::Observed, by);
-        self.show(shown);
+        let step = connection.enter(t.to, Some(t.at), Basis::Observed);
+        self.show(key, step, by);
         if t.to == LastAck {
             self.peer_has_closed(t);
         }
