@@ -15,10 +15,17 @@ pub enum Error {
     },
     /// It does not begin as a recording does.
     NoRecording,
-    /// Its beginning, which says what the rest means, is damaged or cut off.
+    /// Its beginning says what cannot be.
     Header {
         /// What is wrong with it.
         reason: String,
+    },
+    /// Its beginning is damaged, and so are all the copies of it.
+    NoCopy,
+    /// It was cut off before anything was recorded.
+    Nothing {
+        /// How long it is.
+        bytes: u64,
     },
     /// It cannot be read from where it is.
     Io(io::Error),
@@ -34,7 +41,17 @@ impl fmt::Display for Error {
             ),
             Self::NoRecording => write!(f, "it is no recording of twtrace: those are made with twtrace record -w FILE"),
             Self::Header { reason } => {
-                write!(f, "its beginning is damaged ({reason}), and nothing else says what the rest means")
+                write!(f, "its beginning makes no sense ({reason}), and says what the rest means")
+            }
+            Self::NoCopy => {
+                write!(
+                    f,
+                    "its beginning is damaged, and no copy of it is left further on: nothing says what the rest means"
+                )
+            }
+            Self::Nothing { bytes: 0 } => write!(f, "it is empty: nothing was recorded"),
+            Self::Nothing { bytes } => {
+                write!(f, "its beginning is damaged or cut off, and nothing recorded is in its {bytes} bytes")
             }
             Self::Io(error) => error.fmt(f),
         }
@@ -45,7 +62,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
-            Self::Newer { .. } | Self::NoRecording | Self::Header { .. } => None,
+            _ => None,
         }
     }
 }
@@ -81,6 +98,8 @@ pub struct Place {
 pub enum DamageKind {
     /// The file ends without its end mark: what follows was not written, or was cut off.
     Cut,
+    /// What the stream begins with is damaged, and a copy of it has all that it says.
+    Beginning,
     /// A checksum is wrong.
     Checksum,
     /// The checksum is right and the batch makes no sense.
@@ -102,6 +121,14 @@ impl Damage {
         }
     }
 
+    /// The recording's beginning is damaged, was found there at the latest, and could be had all the same.
+    pub(super) fn beginning(&mut self, offset: u64) {
+        match self.places.first_mut() {
+            Some(place) => place.kind = DamageKind::Beginning,
+            None => self.add(offset, DamageKind::Beginning),
+        }
+    }
+
     /// Nothing is wrong but that the file ends early.
     pub fn is_cut_only(&self) -> bool {
         self.number == 1 && self.places.iter().all(|place| place.kind == DamageKind::Cut)
@@ -115,6 +142,10 @@ impl fmt::Display for Damage {
             f.write_str(if index == 0 { "" } else { "; " })?;
             match kind {
                 DamageKind::Cut => write!(f, "cut off at byte {offset}: everything before it is given")?,
+                DamageKind::Beginning => write!(
+                    f,
+                    "its beginning is damaged at byte {offset}: read from its copy, nothing of it is missing"
+                )?,
                 DamageKind::Checksum => write!(f, "wrong checksum in the batch at byte {offset}: left out")?,
                 DamageKind::Senseless => write!(f, "the batch at byte {offset} makes no sense: left out")?,
                 DamageKind::Missing => write!(f, "batches are missing before byte {offset}")?,

@@ -5,7 +5,7 @@
 
 use super::{
     error::{Damage, DamageKind},
-    frame::{CONTINUATION, END, LONGEST_BODY, LONGEST_METADATA, PREFIX, Part, Seal},
+    frame::{CONTINUATION, END, LONGEST_BODY, LONGEST_HEADER, LONGEST_METADATA, PREFIX, Part, Seal},
 };
 use arrow_buffer::Buffer;
 use std::io::{self, Read};
@@ -18,6 +18,13 @@ pub(super) struct Message {
     pub(super) metadata: Vec<u8>,
     pub(super) body: Buffer,
     pub(super) part: Part,
+}
+
+impl Message {
+    /// The copy of the recording's header that it brings along.
+    pub(super) fn copy(&self) -> Option<&[u8]> {
+        self.part.copy.then(|| Seal::copy(&self.metadata)).flatten()
+    }
 }
 
 /// What is at the front of the bytes.
@@ -43,6 +50,8 @@ pub(super) struct Messages<R> {
     /// Of the first byte that is not used.
     offset: u64,
     over: bool,
+    /// A message was found.
+    found: bool,
     pub(super) damage: Damage,
     /// Rows that there are, as far as the seals tell, those of messages with a damaged body included.
     pub(super) rows: u64,
@@ -50,13 +59,22 @@ pub(super) struct Messages<R> {
 
 impl<R: Read> Messages<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), used: 0, offset: 0, over: false, damage: Damage::default(), rows: 0 }
+        Self {
+            input,
+            buffer: Vec::new(),
+            used: 0,
+            offset: 0,
+            over: false,
+            found: false,
+            damage: Damage::default(),
+            rows: 0,
+        }
     }
 
-    /// The first message, if it is whole; else its bytes as far as there are any.
+    /// The first message, if it is whole and has no body, as the schema; else its bytes as far as there are any.
     pub(super) fn first(&mut self, longest: usize) -> io::Result<Result<Message, Vec<u8>>> {
         Ok(match self.front(longest)? {
-            Front::Message { front, seal } => Ok(self.take(front, &seal)),
+            Front::Message { front, seal } if seal.body == 0 => Ok(self.take(front, &seal)),
             _ => Err(self.bytes()[..self.bytes().len().min(longest)].to_vec()),
         })
     }
@@ -153,6 +171,7 @@ impl<R: Read> Messages<R> {
     }
 
     fn take(&mut self, front: usize, seal: &Seal) -> Message {
+        self.found = true;
         let end = front + seal.body;
         let message = Message {
             offset: self.offset,
@@ -166,8 +185,10 @@ impl<R: Read> Messages<R> {
 
     /// Goes to the next byte at which a message may begin; false where there is none.
     fn search(&mut self) -> io::Result<bool> {
+        // The largest disk may be no recording.
+        const PATIENCE: u64 = LONGEST_HEADER as u64;
         self.skip(1);
-        while self.fill(PREFIX)? {
+        while (self.found || self.offset < PATIENCE) && self.fill(PREFIX)? {
             let bytes = self.bytes();
             if let Some(found) = bytes.windows(CONTINUATION.len()).position(|window| window == CONTINUATION) {
                 self.skip(found);

@@ -6,6 +6,7 @@
 //!
 //! It knows no file: any byte stream will do, one batch of it in memory at a time.
 
+mod beginning;
 mod bits;
 mod columns;
 mod decode;

@@ -2,17 +2,17 @@
 
 use super::{
     Damage, Error, Header,
+    beginning::Beginning,
     decode::Decoder,
     error::DamageKind,
-    frame::{LONGEST_BODY, LONGEST_HEADER, PREFIX},
-    header,
+    frame::LONGEST_BODY,
     messages::{Message, Messages},
     order::{Place, as_observed},
-    schema::{In, fields},
+    schema::In,
 };
 use crate::model::{Ktime, LossPlace, Observation, observation::Lost};
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_ipc::{convert::try_fb_to_schema, reader::RecordBatchDecoder, root_as_message};
+use arrow_ipc::{reader::RecordBatchDecoder, root_as_message};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use std::{collections::HashMap, io::Read, sync::Arc};
 
@@ -21,15 +21,12 @@ const READABLE_ROWS: usize = 1 << 16;
 /// Bytes that a batch may come to when it is decompressed.
 const MOST_PLAIN: usize = 2 * LONGEST_BODY;
 
-type Dictionaries = HashMap<i64, ArrayRef>;
+pub(super) type Dictionaries = HashMap<i64, ArrayRef>;
 
 /// Reads a recording, one batch of it in memory at a time.
 pub struct Reader<R> {
     messages: Messages<R>,
-    header: Header,
-    schema: SchemaRef,
-    /// Those that stay.
-    dictionaries: Dictionaries,
+    beginning: Beginning,
     /// Rows that tell of something, given or known to be lost.
     told: u64,
     /// Places of damage that were known at the last batch.
@@ -46,40 +43,16 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     ///
-    /// Where it is no recording, one of a newer format, or its first bytes are damaged.
+    /// Where it is no recording, one of a newer format, or damaged so that nothing says what is in it.
     pub fn open(input: R) -> Result<Self, Error> {
         let mut messages = Messages::new(input);
-        let (header, schema) = match messages.first(LONGEST_HEADER)? {
-            Ok(first) => read_schema(&first.metadata)?,
-            Err(bytes) => return Err(no_header(&bytes)),
-        };
-        let broken = |reason: &str| Error::Header { reason: reason.to_owned() };
-        let parts = messages.batch()?.filter(|parts| parts.iter().all(|part| part.part.before == 0));
-        let parts = parts.filter(|_| messages.damage == Damage::default());
-        let Some(parts) = parts else { return Err(broken("wrong checksum in its names, or cut off")) };
-        let (mut dictionaries, rows) = (Dictionaries::new(), parts.last());
-        for part in parts.iter().take(parts.len().saturating_sub(1)) {
-            read_dictionary(part, &mut dictionaries).map_err(|error| broken(&error.to_string()))?;
-        }
-        if rows.is_none_or(|rows| rows.part.rows != 0) {
-            return Err(broken("no names"));
-        }
-        Ok(Self {
-            messages,
-            header,
-            schema,
-            dictionaries,
-            told: 0,
-            named: 0,
-            latest: Ktime(0),
-            batch: None,
-            over: false,
-        })
+        let beginning = Beginning::read(&mut messages)?;
+        Ok(Self { messages, beginning, told: 0, named: 0, latest: Ktime(0), batch: None, over: false })
     }
 
     /// What the recording says of itself.
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.beginning.header
     }
 
     /// What is wrong with what was read so far: all of it once there is no further batch.
@@ -90,7 +63,11 @@ impl<R: Read> Reader<R> {
     /// The next batch. Where one is damaged, the next whole one follows, and begins with what was lost.
     pub fn batch(&mut self) -> Option<Result<Batch, Error>> {
         while !self.over {
-            match self.messages.batch() {
+            let next = match self.beginning.met.pop_front() {
+                Some(parts) => Ok(Some(parts)),
+                None => self.messages.batch(),
+            };
+            match next {
                 Ok(Some(parts)) => {
                     if let Some(batch) = self.read_batch(&parts) {
                         return Some(Ok(batch));
@@ -131,18 +108,24 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_rows(&self, rows: &Message, dictionaries: &[Message]) -> Result<(Vec<u32>, Decoder), ArrowError> {
-        let mut known = self.dictionaries.clone();
+        let mut known = self.beginning.dictionaries.clone();
         for dictionary in dictionaries {
             read_dictionary(dictionary, &mut known)?;
         }
         let message = root_as_message(&rows.metadata).map_err(senseless)?;
         let batch = message.header_as_record_batch().ok_or_else(|| senseless("no rows"))?;
-        let filled = filled(&batch, &self.schema);
+        let filled = filled(&batch, &self.beginning.schema);
         let columns: Vec<usize> = (0..filled.len()).filter(|column| filled[*column]).collect();
-        let batch = read_record_batch(rows, batch, Arc::clone(&self.schema), &known, (READABLE_ROWS, Some(&columns)))?;
+        let batch = read_record_batch(
+            rows,
+            batch,
+            Arc::clone(&self.beginning.schema),
+            &known,
+            (READABLE_ROWS, Some(&columns)),
+        )?;
         let mut arrays = batch.columns().iter();
         let arrays = filled.iter().map(|filled| if *filled { arrays.next() } else { None });
-        let decoder = Decoder { columns: In::open(arrays)?, clock: self.header.attached.clock };
+        let decoder = Decoder { columns: In::open(arrays)?, clock: self.beginning.header.attached.clock };
         let places = (0..batch.num_rows()).map(|row| {
             let delay = decoder.columns.delay_ns.get(row).unwrap_or_default();
             let tie = decoder.columns.tie.get(row).unwrap_or_default();
@@ -205,37 +188,11 @@ impl Iterator for Batch {
     }
 }
 
-fn senseless(what: impl std::fmt::Display) -> ArrowError {
+pub(super) fn senseless(what: impl std::fmt::Display) -> ArrowError {
     ArrowError::IpcError(what.to_string())
 }
 
-fn read_schema(metadata: &[u8]) -> Result<(Header, SchemaRef), Error> {
-    let broken = |reason: String| Error::Header { reason };
-    let message = root_as_message(metadata).map_err(|error| broken(error.to_string()))?;
-    let schema = message.header_as_schema().ok_or(Error::NoRecording)?;
-    let schema: Schema = try_fb_to_schema(schema).map_err(|error| broken(error.to_string()))?;
-    let json = schema.metadata().get(header::KEY).ok_or(Error::NoRecording)?;
-    let header = Header::from_json(json)?;
-    let like = |read: &Field, own: &Field| read.name() == own.name() && read.data_type() == own.data_type();
-    let (read, own) = (schema.fields(), fields());
-    if read.len() != own.len() || !read.iter().zip(&own).all(|(read, own)| like(read, own)) {
-        return Err(broken("it has other columns than its format says".to_owned()));
-    }
-    Ok((header, Arc::new(schema)))
-}
-
-/// What to say of a stream whose first message is not whole.
-fn no_header(bytes: &[u8]) -> Error {
-    let schema = bytes.get(PREFIX..).map(read_schema);
-    match schema {
-        Some(Err(Error::Newer { version, format })) => Error::Newer { version, format },
-        _ if bytes.is_empty() => Error::Header { reason: "it is empty".to_owned() },
-        Some(Ok(_)) => Error::Header { reason: "wrong checksum, or cut off".to_owned() },
-        _ => Error::NoRecording,
-    }
-}
-
-fn read_dictionary(part: &Message, dictionaries: &mut Dictionaries) -> Result<(), ArrowError> {
+pub(super) fn read_dictionary(part: &Message, dictionaries: &mut Dictionaries) -> Result<(), ArrowError> {
     let message = root_as_message(&part.metadata).map_err(senseless)?;
     let dictionary = message.header_as_dictionary_batch().ok_or_else(|| senseless("no dictionary"))?;
     let batch = dictionary.data().ok_or_else(|| senseless("an empty dictionary"))?;

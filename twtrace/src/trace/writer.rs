@@ -26,6 +26,10 @@ const LEVEL: i32 = 1;
 const MOST_ROWS: usize = 1 << 14;
 /// Bytes of text and lists that a batch may hold besides its rows.
 const MOST_TEXT: usize = 4 << 20;
+/// Bytes that may be written before the header is said again.
+const COPIED_AFTER: usize = 1 << 20;
+/// A longer header is said once: its copies would find no room in a batch's metadata.
+const LONGEST_COPY: usize = LONGEST_METADATA / 2;
 
 /// Writes a recording. What was pushed and not flushed is lost with it: [`Writer::finish`] says the end.
 pub struct Writer<W> {
@@ -106,7 +110,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
-        let part = Part { number: 0, last: false, before: self.before, rows: self.telling };
+        let part = Part { number: 0, last: false, before: self.before, rows: self.telling, copy: false };
         let bytes = self.encoder.batch(&self.pending, &self.clock, part)?;
         // Even where writing fails: what was begun cannot be written again behind it.
         self.pending.clear();
@@ -146,12 +150,36 @@ struct BatchEncoder {
     generator: IpcDataGenerator,
     /// Dictionaries that each batch has of its own, as they are in an empty one, by their ids.
     own: Vec<(i64, ArrayRef)>,
+    copies: Copies,
+}
+
+/// The header again and again, so that damage where the recording begins costs nothing.
+struct Copies {
+    header: Vec<u8>,
+    batches: u64,
+    /// Bytes since the last one.
+    since: usize,
+}
+
+impl Copies {
+    /// The batch that comes now has one: the first ones often, for those may be all that there are.
+    fn is_due(&mut self) -> bool {
+        let due = self.batches.is_power_of_two() || self.batches == 0 || self.since >= COPIED_AFTER;
+        self.batches += 1;
+        due && self.header.len() <= LONGEST_COPY
+    }
+}
+
+/// What a recording begins with: the schema and the names.
+pub(super) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
+    Ok(BatchEncoder::new(header)?.1)
 }
 
 impl BatchEncoder {
     /// And the stream's first bytes: the schema, and the dictionaries that stay.
     fn new(header: &Header) -> io::Result<(Self, Vec<u8>)> {
         let json = header.to_json().map_err(io::Error::other)?;
+        let copies = Copies { header: json.clone().into_bytes(), batches: 0, since: 0 };
         let metadata = HashMap::from([(header::KEY.to_owned(), json)]);
         let schema: SchemaRef = Arc::new(Schema::new(fields()).with_metadata(metadata));
         let options = IpcWriteOptions::try_new(super::frame::ALIGNMENT, false, MetadataVersion::V5)
@@ -165,6 +193,7 @@ impl BatchEncoder {
             context: IpcWriteContext::default(),
             generator: IpcDataGenerator::default(),
             own: Vec::new(),
+            copies,
             schema: Arc::clone(&schema),
         };
         let message = encoder.generator.schema_to_bytes_with_dictionary_tracker(
@@ -172,9 +201,9 @@ impl BatchEncoder {
             &mut encoder.dictionaries,
             &encoder.options,
         );
-        let part = Part { number: 0, last: true, before: 0, rows: 0 };
+        let part = Part { number: 0, last: true, before: 0, rows: 0, copy: false };
         let mut front = Vec::new();
-        append(&mut front, &message, part, LONGEST_HEADER)?;
+        append(&mut front, &message, part, &[], LONGEST_HEADER)?;
         front.extend(encoder.batch(&[], &header.attached.clock, part)?);
         encoder.own = own_dictionaries(&schema);
         Ok((encoder, front))
@@ -184,9 +213,12 @@ impl BatchEncoder {
         let (dictionaries, rows) = self.messages(observations, clock).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         let messages = dictionaries.iter().map(|message| (message, false)).chain([(&rows, true)]);
+        let has_copy = self.copies.is_due();
         for (number, (message, last)) in (0..).zip(messages) {
-            append(&mut bytes, message, Part { number, last, ..part }, LONGEST_METADATA)?;
+            let part = Part { number, last, copy: last && has_copy, ..part };
+            append(&mut bytes, message, part, &self.copies.header, LONGEST_METADATA)?;
         }
+        self.copies.since = if has_copy { 0 } else { self.copies.since.saturating_add(bytes.len()) };
         Ok(bytes)
     }
 
@@ -229,9 +261,9 @@ fn arrays(observations: &[Observation], clock: &Clock) -> Result<Vec<ArrayRef>, 
     encoder.out.arrays()
 }
 
-fn append(bytes: &mut Vec<u8>, message: &EncodedData, part: Part, longest: usize) -> io::Result<()> {
+fn append(bytes: &mut Vec<u8>, message: &EncodedData, part: Part, copy: &[u8], longest: usize) -> io::Result<()> {
     let EncodedData { ipc_message, arrow_data } = message;
-    let front = Seal::front(ipc_message, arrow_data, part);
+    let front = Seal::front(ipc_message, arrow_data, part, copy);
     if front.len() > longest || arrow_data.len() > LONGEST_BODY {
         return Err(io::Error::other("an observation is too long to be recorded"));
     }

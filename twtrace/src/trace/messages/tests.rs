@@ -15,9 +15,9 @@ fn stream() -> (Vec<u8>, Vec<Range<usize>>) {
     for batch in 0..BATCHES {
         for last in [false, true] {
             let body = [0x10 + batch, u8::from(last), 0xff, 0xff, 0xff, 0xff, 0, 0];
-            let part = Part { number: last.into(), last, before: u64::from(batch) * 10, rows: 10 };
+            let part = Part { number: last.into(), last, before: u64::from(batch) * 10, rows: 10, copy: false };
             let start = bytes.len();
-            bytes.extend(Seal::front(&[batch; 12], &body, part));
+            bytes.extend(Seal::front(&[batch; 12], &body, part, &[]));
             bytes.extend(body);
             messages.push(start..bytes.len());
         }
@@ -98,8 +98,8 @@ fn what_follows_the_end_is_named() {
 /// Neither a length nor a body that is announced takes memory before it is there.
 #[test]
 fn lengths_are_not_believed() {
-    let part = Part { number: 0, last: true, before: 0, rows: 1 };
-    let mut front = Seal::front(&[0; 8], &[], part);
+    let part = Part { number: 0, last: true, before: 0, rows: 1, copy: false };
+    let mut front = Seal::front(&[0; 8], &[], part, &[]);
     let body = front.len() - 24;
     front[body - 8..body].copy_from_slice(&(1_u64 << 60).to_le_bytes());
     assert_eq!(Seal::of_front(&front), None);
