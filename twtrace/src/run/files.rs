@@ -25,6 +25,13 @@ pub(super) struct Files {
     written: VecDeque<PathBuf>,
 }
 
+pub(super) struct Next {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    /// These are to be deleted.
+    pub(super) outdated: Vec<PathBuf>,
+}
+
 enum Place {
     /// Stdout, a device or a pipe: no file of ours.
     Stream(PathBuf, File),
@@ -63,10 +70,10 @@ impl Files {
         Ok(files)
     }
 
-    /// The next file to write to, with its name; the first, and again at each cut.
-    pub(super) fn next(&mut self) -> anyhow::Result<(PathBuf, File)> {
+    /// The next file to write to; the first, and again at each cut.
+    pub(super) fn next(&mut self) -> anyhow::Result<Next> {
         if let Place::Stream(path, stream) = &self.place {
-            return Ok((path.clone(), stream.try_clone()?));
+            return Ok(Next { path: path.clone(), file: stream.try_clone()?, outdated: Vec::new() });
         }
         for old in self.replaced() {
             fs::remove_file(&old).with_context(|| format!("cannot replace {}", old.display()))?;
@@ -77,16 +84,12 @@ impl Files {
         };
         let (path, file) = claimed.context("a stream has no next file")?;
         self.written.push_back(path.clone());
-        if let Place::Numbered { keep: Some(keep), .. } = self.place {
-            while self.written.len() > keep {
-                let Some(oldest) = self.written.pop_front() else { break };
-                // Somebody may have taken it away already.
-                fs::remove_file(&oldest)
-                    .or_else(ignore_missing)
-                    .with_context(|| format!("cannot delete {}", oldest.display()))?;
-            }
-        }
-        Ok((path, file))
+        let keep = match self.place {
+            Place::Numbered { keep, .. } => keep.unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let outdated = self.written.drain(..self.written.len().saturating_sub(keep)).collect();
+        Ok(Next { path, file, outdated })
     }
 
     /// They were made here, and hold nothing but the recording.
@@ -115,8 +118,6 @@ impl Files {
         };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.with_context(|| format!("cannot make the recording {}", path.display()))?;
-        // So that a power cut does not take the name. Not every file system can.
-        let _ = File::open(folder(&path)).and_then(|folder| folder.sync_all());
         Ok(Some((path, file)))
     }
 
@@ -181,10 +182,6 @@ fn refusal(path: &Path) -> String {
     format!("will not overwrite {}: name another file, or replace it with --force", path.display())
 }
 
-fn ignore_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
 /// The number stands before the extension: `incident.0001.arrows`.
 fn numbered(path: &Path, number: &str) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
@@ -197,7 +194,7 @@ fn numbered(path: &Path, number: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     model::Observation,
-    trace::{Header, Reader},
+    trace::{Error, Header, Reader},
 };
 use anyhow::{Context as _, bail};
 use std::{
@@ -35,7 +35,16 @@ struct Piece {
 
 /// Opens files, in whatever order they are given, and puts together what belongs together; in order of their begin.
 pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
-    let mut pieces = paths.iter().map(|path| Piece::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut pieces = Vec::new();
+    for path in paths {
+        match Piece::open(path) {
+            // One that was killed as it began: the others have what was recorded.
+            Err(error) if paths.len() > 1 && is_nothing(&error) => {
+                log::warn!("{}: {}", path.display(), error.root_cause())
+            }
+            piece => pieces.push(piece?),
+        }
+    }
     pieces.sort_by(|one, other| one.begin().cmp(&other.begin()));
     let mut recorded = Vec::<Recorded>::new();
     for piece in pieces {
@@ -58,6 +67,10 @@ pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
         }
     }
     Ok(recorded)
+}
+
+fn is_nothing(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Nothing { .. }))
 }
 
 impl Piece {

@@ -1,9 +1,9 @@
 //! The thread that writes a recording: compresses, goes on in a new file, and ends where there is no more room.
 
 use super::{
-    files::Files,
+    files::{Files, Next},
     recorder::{CHUNKS, End, Order, Recording},
-    syncer::Syncer,
+    syncer::{Chore, Syncer},
     watch::is_closed_pipe,
 };
 use crate::{
@@ -21,7 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How old an event may get before it is written: with what the ring and the way here take, less than a second.
+/// How old an event may get before it is written. With what the ring and the way here take, that leaves 0.4 s of a second
+/// for the writing itself, and whatever may take longer than that is another thread's.
 const AGE: Duration = Duration::from_millis(500);
 /// The same where nothing has happened but that time has passed.
 const IDLE: Duration = Duration::from_secs(10);
@@ -59,11 +60,13 @@ impl Scribe {
         limits: Limits,
         recording: Arc<Recording>,
     ) -> anyhow::Result<Self> {
-        let (path, file) = files.next()?;
+        let Next { path, file, .. } = files.next()?;
         let writer = file.try_clone().and_then(|file| Writer::new(file, &header));
         let writer = writer.with_context(|| cannot_write(&path))?;
         let surveyed = !header.means.table;
-        let (file, syncer) = (Arc::new(file), Some(Syncer::start()?));
+        let syncer = Syncer::start()?;
+        syncer.wants(Chore::Name(path.clone()));
+        let (file, syncer) = (Arc::new(file), Some(syncer));
         Ok(Self { files, header, limits, recording, path, file, syncer, writer, before: 0, due: None, surveyed })
     }
 
@@ -101,7 +104,7 @@ impl Scribe {
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.due = None;
                 self.writer.flush()?;
-                self.sync()?;
+                self.chore(Chore::Sync(Arc::clone(&self.file)))?;
             }
             let all = self.before + self.writer.bytes();
             self.recording.written(all);
@@ -138,16 +141,17 @@ impl Scribe {
     }
 
     fn cut(&mut self) -> anyhow::Result<()> {
-        let (path, file) = self.files.next()?;
+        let Next { path, file, outdated } = self.files.next()?;
         self.header.piece += 1;
         let writer = file.try_clone().and_then(|file| Writer::new(file, &self.header));
         let writer = writer.with_context(|| cannot_write(&path))?;
         let old = std::mem::replace(&mut self.writer, writer);
         self.before += old.bytes();
         old.finish()?;
-        self.sync()?;
-        self.file = Arc::new(file);
+        let old = std::mem::replace(&mut self.file, Arc::new(file));
         self.path = path;
+        let chores = [Chore::Sync(old), Chore::Name(self.path.clone())];
+        chores.into_iter().chain(outdated.into_iter().map(Chore::Delete)).try_for_each(|chore| self.chore(chore))?;
         self.surveyed = !self.header.means.table;
         Ok(())
     }
@@ -156,15 +160,15 @@ impl Scribe {
         self.recording.written(self.before + self.writer.bytes());
         self.writer.finish()?;
         if let Some(syncer) = self.syncer.take() {
-            syncer.sync(&self.file);
+            syncer.wants(Chore::Sync(self.file));
             syncer.finish()?;
         }
         Ok(())
     }
 
-    /// What is written goes to the disk, which need not be waited for.
-    fn sync(&mut self) -> anyhow::Result<()> {
-        let goes_on = self.syncer.as_ref().is_some_and(|syncer| syncer.sync(&self.file));
+    /// Need not be waited for.
+    fn chore(&mut self, chore: Chore) -> anyhow::Result<()> {
+        let goes_on = self.syncer.as_ref().is_some_and(|syncer| syncer.wants(chore));
         if goes_on { Ok(()) } else { self.syncer.take().map_or(Ok(()), Syncer::finish) }
     }
 }

@@ -63,7 +63,7 @@ fn a_rotated_recording_is_one_and_each_file_can_be_read_alone() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a listener");
     let kept = listener.local_addr().expect("it is bound").port();
     let file = folder.0.join("x.arrows").display().to_string();
-    let run = Watch::start(&["-w", &file, "--rotate-size", "20K"]);
+    let run = Watch::start(&["-w", &file, "--rotate-size", "40K"]);
     // It stays open over every cut.
     let _client = TcpStream::connect(("127.0.0.1", kept)).expect("it listens");
     let _server = listener.accept().expect("a connection");
@@ -105,7 +105,7 @@ fn sizes_bound_a_recording() {
     let folder = Folder::new("record-sizes");
     let (path, kept) = (folder.0.join("max.arrows"), folder.0.join("kept.arrows"));
     let full = Record::start(&path, &["--max-size", "40K"]);
-    let rotated = Record::start(&kept, &["--rotate-size", "20K", "--rotate-count", "2"]);
+    let rotated = Record::start(&kept, &["--rotate-size", "40K", "--rotate-count", "2"]);
     let port = table::unused_port();
     let begin = Instant::now();
     let mut full = Some(full);
