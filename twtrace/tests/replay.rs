@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
-use twtrace::trace::Writer;
+use twtrace::{model::Ktime, trace::Writer};
 use written::{DB, NEW_YEAR, WEB, header, record};
 
 fn watch(arguments: &[&str], files: &[&PathBuf]) -> Output {
@@ -144,6 +144,49 @@ fn the_files_of_one_run_are_one_recording_in_any_order() {
     let (lines, errors) = said(0, &[], &[&pieces[0], &pieces[2]]);
     one_line(&errors, &["files are missing", "1.arrows", "3.arrows"]);
     assert_eq!(lives(&lines).len(), 1, "{lines:?}");
+}
+
+/// Two runs on one host, which saw the same for a while.
+#[test]
+fn what_two_recordings_of_one_host_saw_is_counted_once() {
+    let folder = Folder::new("replay-overlap");
+    let lines: Vec<&str> = WEB.trim().lines().collect();
+    let run = |name: &str, host: &str, at: u64, lines: &[&str]| {
+        let mut header = header(host, NEW_YEAR);
+        header.attached.at = Ktime(at);
+        // The ends of a socket are those of its first line.
+        let ends = "0s #7 10.0.0.1:40000 10.0.0.2:80 CLOSE>CLOSE\n".to_owned();
+        let path = folder.0.join(name);
+        let mut writer = Writer::new(fs::File::create(&path).unwrap(), &header).unwrap();
+        for (observation, _) in trace::parse(&(ends + &lines.join("\n"))).into_iter().skip(1) {
+            writer.push(observation).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    };
+    let whole = run("whole.arrows", "web1", 0, &lines);
+    let (first, second) =
+        (run("1.arrows", "web1", 0, &lines[..6]), run("2.arrows", "web1", 1_200_000_000, &lines[2..]));
+    let within = run("3.arrows", "web1", 1_300_000_000, &lines[3..6]);
+    let (told, _) = said(0, &["--events"], &[&whole]);
+    assert_eq!(lives(&told).len(), 1);
+    for files in [[&first, &second], [&second, &first], [&whole, &second], [&within, &whole]] {
+        let (again, errors) = said(0, &["--events"], &files);
+        assert_eq!(told, again, "{files:?}");
+        one_line(&errors, &["on web1 at the same time", "counted once"]);
+    }
+    let (again, errors) = said(0, &["--events"], &[&within, &first, &second]);
+    assert_eq!((told, errors.lines().count()), (again, 2), "{errors}");
+    // Another host has other numbers, and what comes later is another recording.
+    let elsewhere = run("4.arrows", "web2", 1_200_000_000, &lines[2..]);
+    assert_eq!(said(0, &[], &[&first, &elsewhere]).1, "");
+    let later = run("5.arrows", "web1", 4_000_000_000, &lines[6..]);
+    assert_eq!(said(0, &[], &[&first, &later]).1, "");
+    // Where the two looked in other ways, neither can go on for the other.
+    let mut other = header("web1", NEW_YEAR);
+    (other.attached.at, other.means.timer_ends) = (Ktime(1), false);
+    let other = record(&folder, "6.arrows", &other, &[WEB]);
+    one_line(&said(1, &[], &[&whole, &other]).1, &["whole.arrows", "6.arrows", "give one of them"]);
 }
 
 #[test]

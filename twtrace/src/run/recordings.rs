@@ -1,12 +1,14 @@
 //! Recordings to read: which files belong together, and what they hold in the order in which it was observed.
 
+mod overlap;
+
 use crate::{
-    model::Observation,
+    model::{Ktime, Observation, observation::Table},
     trace::{Error, Header, Reader},
 };
 use anyhow::{Context as _, bail};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fs::File,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
@@ -24,6 +26,20 @@ pub(super) struct Recorded {
     pub(super) damaged: bool,
     /// A file of it has no end, or one before it is missing.
     pub(super) cut: bool,
+    seam: Seam,
+}
+
+/// Where one run goes on for another that saw the same up to there.
+#[derive(Default)]
+struct Seam {
+    /// The latest moment that was given.
+    at: Ktime,
+    /// What the run says up to here was said by the one before it.
+    from: Option<Ktime>,
+    /// Namespaces whose tables are being read, from there on.
+    begun: HashSet<u32>,
+    /// The kernel's counters of the start were given.
+    counted: bool,
 }
 
 /// One file. A recording may have more of them than may be open at once.
@@ -31,6 +47,8 @@ struct Piece {
     path: PathBuf,
     header: Header,
     reader: Option<Reader<Box<dyn Read>>>,
+    /// Another run, which goes on where that of the file before ended.
+    takes_over: bool,
 }
 
 /// Opens files, in whatever order they are given, and puts together what belongs together; in order of their begin.
@@ -62,11 +80,11 @@ pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
                 if let Some((_, path)) = gap {
                     log::warn!("files are missing between {path} and {}: two recordings", piece.path.display());
                 }
-                recorded.push(Recorded { header: piece.header.clone(), pieces: [piece].into(), damaged: false, cut });
+                recorded.push(Recorded::new(piece, cut));
             }
         }
     }
-    Ok(recorded)
+    overlap::counted_once(recorded)
 }
 
 fn is_nothing(error: &anyhow::Error) -> bool {
@@ -79,7 +97,7 @@ impl Piece {
         let header = reader.header().clone();
         // What is no file cannot be opened again.
         let reader = Some(reader).filter(|_| path == Path::new("-") || !path.is_file());
-        Ok(Self { path: path.to_owned(), header, reader })
+        Ok(Self { path: path.to_owned(), header, reader, takes_over: false })
     }
 
     /// By wall time, then what tells one run from another, then by number.
@@ -104,16 +122,30 @@ impl Piece {
 }
 
 impl Recorded {
+    fn new(piece: Piece, cut: bool) -> Self {
+        let header = piece.header.clone();
+        Self { header, pieces: [piece].into(), damaged: false, cut, seam: Seam::default() }
+    }
+
     /// What was observed next; `None` at the end.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Observation>> {
         while let Some(piece) = self.pieces.front_mut() {
             let path = &piece.path;
+            if std::mem::take(&mut piece.takes_over) {
+                self.seam.from = Some(self.seam.at);
+                self.seam.begun.clear();
+            }
             let reader = match &mut piece.reader {
                 Some(reader) => reader,
                 closed => closed.insert(reader(path)?),
             };
             if let Some(observation) = reader.next() {
-                return Ok(Some(observation.with_context(|| format!("cannot read {}", path.display()))?));
+                let observation = observation.with_context(|| format!("cannot read {}", path.display()))?;
+                let goes_on = || self.pieces.iter().any(|piece| piece.takes_over);
+                if self.seam.is_new(&observation) && !(self.seam.is_end(&observation) && goes_on()) {
+                    return Ok(Some(observation));
+                }
+                continue;
             }
             if let Some(damage) = reader.damage() {
                 log::warn!("{}: {damage}", path.display());
@@ -123,6 +155,30 @@ impl Recorded {
             self.pieces.pop_front();
         }
         Ok(None)
+    }
+}
+
+impl Seam {
+    /// The kernel's counters at the end of a run: those of the last run are the end's.
+    fn is_end(&mut self, observation: &Observation) -> bool {
+        matches!(observation, Observation::Counters(_)) && std::mem::replace(&mut self.counted, true)
+    }
+
+    /// Nothing has said it yet.
+    fn is_new(&mut self, observation: &Observation) -> bool {
+        let at = observation.at();
+        self.at = self.at.max(at);
+        let Some(from) = self.from else { return true };
+        match observation {
+            _ if at <= from => false,
+            Observation::Table(Table::Begin { netns, .. }) => {
+                self.begun.insert(*netns);
+                true
+            }
+            // Where the begin of a reading is not given, nobody knows what is missing in it.
+            Observation::Table(Table::End { netns, .. }) => self.begun.remove(netns),
+            _ => true,
+        }
     }
 }
 

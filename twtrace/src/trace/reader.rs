@@ -60,6 +60,11 @@ impl<R: Read> Reader<R> {
         (self.messages.damage.number > 0).then_some(&self.messages.damage)
     }
 
+    /// The last moment of which something was read so far; `None` where nothing was.
+    pub fn latest(&self) -> Option<Ktime> {
+        (self.latest > Ktime(0)).then_some(self.latest)
+    }
+
     /// The next batch. Where one is damaged, the next whole one follows, and begins with what was lost.
     pub fn batch(&mut self) -> Option<Result<Batch, Error>> {
         while !self.over {
