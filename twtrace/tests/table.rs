@@ -5,7 +5,7 @@ mod namespace;
 
 use namespace::TestNetns;
 use rustix::fd::{AsFd, AsRawFd};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -220,7 +220,7 @@ fn sockets_bound_to_an_interface_are_found_after_a_dump() {
 fn the_holder_is_this_process() {
     let listener = TcpListener::bind("127.77.1.5:0").expect("a listener");
     let inode = inode(&listener);
-    let found = holders::holders(&HashSet::from([inode]));
+    let found = holders::holders(&hashbrown::HashSet::from([inode]), 1);
     let [holder] = &found[..] else { panic!("{found:?}") };
     let [process] = &holder.processes[..] else { panic!("{holder:?}") };
     let name = std::fs::read("/proc/self/comm").expect("/proc");

@@ -10,7 +10,8 @@ use super::table::{Ask, SocketTable, Sought};
 use super::{clock, holders, netns, process};
 use crate::model::observation::{Row, Table};
 use crate::model::{Observation, Process, Question};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use hashbrown::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -147,7 +148,7 @@ impl Reader {
 
     fn scan(&mut self, inodes: &HashSet<u64>) {
         let mut batch = Batch::new(self.answers.clone());
-        holders::holders(inodes).into_iter().for_each(|holder| batch.push(Observation::Holder(holder)));
+        holders::holders(inodes, 1).into_iter().for_each(|holder| batch.push(Observation::Holder(holder)));
         self.scanned = Some(Instant::now());
     }
 

@@ -14,11 +14,14 @@ use crate::model::{
     observation::{ProcessReading, Row},
     sockets::{Idle, Reading, Sockets},
 };
-use hashbrown::HashMap;
-use std::{collections::HashSet, io};
+use hashbrown::{HashMap, HashSet};
+use std::io;
 
 /// Processes of which more is read than that they hold sockets.
 const PROCESSES: usize = 1024;
+
+/// Threads that look for who holds what.
+const THREADS: usize = 4;
 
 /// What is to be read.
 #[derive(Clone, Debug)]
@@ -132,7 +135,9 @@ impl<'a> Reader<'a> {
         let Self { wish, mut sockets, pending, idle, unread, partial, by_owner, .. } = self;
         let inodes: HashSet<u64> = pending.iter().filter_map(|(row, _)| row.inode).chain(sockets.inodes()).collect();
         let looked = wish.processes || by_owner;
-        let holders = if looked { holders::holders(&inodes) } else { Vec::new() };
+        // Somebody is waiting for it.
+        let threads = std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(THREADS));
+        let holders = if looked { holders::holders(&inodes, threads) } else { Vec::new() };
         let hidden = if looked { inodes.len() - holders.len() } else { 0 };
         let owners: HashMap<u64, Vec<Process>> = holders.into_iter().map(|one| (one.inode, one.processes)).collect();
         let mut places = Places::default();
