@@ -236,6 +236,19 @@ fn a_cut_is_a_warning_and_damage_a_failure() {
     one_line(&errors, &["cannot read", "nowhere.arrows", "No such file"]);
 }
 
+/// `kill -9` before the first second is over: the recording says when and where it began, and nothing else.
+#[test]
+fn a_recording_of_nothing_is_not_called_healthy() {
+    let folder = Folder::new("replay-nothing");
+    let mut begun = header("web1", NEW_YEAR);
+    begun.attached.at = Ktime(5_000_000_000);
+    let path = record(&folder, "web.arrows", &begun, &[]);
+    let mut report = Command::new(env!("CARGO_BIN_EXE_twtrace"));
+    let text = String::from_utf8(report.arg("report").arg(&path).output().unwrap().stdout).unwrap();
+    assert!(text.contains("Nothing was observed") && !text.contains("Nothing to do"), "{text}");
+    assert!(text.contains("2026-01-01 00:00:05 to 2026-01-01 00:00:05 UTC"), "{text}");
+}
+
 #[test]
 fn a_count_and_a_closed_pipe_end_a_replay() {
     let folder = Folder::new("replay-ends");

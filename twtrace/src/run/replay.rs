@@ -69,7 +69,8 @@ pub(super) fn replay_all(
 
 /// Gives all that was observed; the moment at which it ended.
 fn feed(recorded: &mut Recorded, session: &mut Session) -> anyhow::Result<Ktime> {
-    let mut end = Ktime(0);
+    // Where nothing was observed, it was over as it began.
+    let mut end = recorded.header.attached.at;
     // The last tick is the end's, which the run itself saw but once.
     let mut held = None;
     while !session.done()

@@ -50,8 +50,8 @@ impl Several {
         let run = |mut recorded: Recorded| {
             let filter = wanted.filter(&recorded.header)?;
             let tracker = Tracker::new(wanted.means(&recorded.header));
-            let next = recorded.next()?;
-            Ok(Run { recorded, tracker, filter, audit: Audit::default(), next, at: Ktime(0) })
+            let (next, at) = (recorded.next()?, recorded.header.attached.at);
+            Ok(Run { recorded, tracker, filter, audit: Audit::default(), next, at })
         };
         let runs = recordings.into_iter().map(run).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Self { runs, join: Join::new(origins), output: Output::new(sinks, limit), clock, told: None })

@@ -82,6 +82,8 @@ pub struct Damage {
     pub number: u64,
     /// Rows that are known to be missing; those behind a cut are not known.
     pub rows: u64,
+    /// The first rows are among them: what was there when the recording began.
+    pub start: bool,
 }
 
 /// A place that could not be believed.
@@ -142,10 +144,9 @@ impl fmt::Display for Damage {
             f.write_str(if index == 0 { "" } else { "; " })?;
             match kind {
                 DamageKind::Cut => write!(f, "cut off at byte {offset}: everything before it is given")?,
-                DamageKind::Beginning => write!(
-                    f,
-                    "its beginning is damaged at byte {offset}: read from its copy, nothing of it is missing"
-                )?,
+                DamageKind::Beginning => {
+                    write!(f, "its beginning is damaged at byte {offset}: what it says was read from a copy")?
+                }
                 DamageKind::Checksum => write!(f, "wrong checksum in the batch at byte {offset}: left out")?,
                 DamageKind::Senseless => write!(f, "the batch at byte {offset} makes no sense: left out")?,
                 DamageKind::Missing => write!(f, "batches are missing before byte {offset}")?,
@@ -157,7 +158,9 @@ impl fmt::Display for Damage {
             write!(f, "; and {unnamed} more")?;
         }
         if self.rows > 0 {
-            write!(f, " ({} {} missing)", self.rows, if self.rows == 1 { "row is" } else { "rows are" })?;
+            let rows = if self.rows == 1 { "row is" } else { "rows are" };
+            let start = if self.start { ", those of the start too: the counters and the sockets of then" } else { "" };
+            write!(f, " ({} {rows} missing{start})", self.rows)?;
         }
         Ok(())
     }

@@ -47,7 +47,8 @@ impl<R: Read> Reader<R> {
     pub fn open(input: R) -> Result<Self, Error> {
         let mut messages = Messages::new(input);
         let beginning = Beginning::read(&mut messages)?;
-        Ok(Self { messages, beginning, told: 0, named: 0, latest: Ktime(0), batch: None, over: false })
+        let latest = beginning.header.attached.at;
+        Ok(Self { messages, beginning, told: 0, named: 0, latest, batch: None, over: false })
     }
 
     /// What the recording says of itself.
@@ -62,7 +63,7 @@ impl<R: Read> Reader<R> {
 
     /// The last moment of which something was read so far; `None` where nothing was.
     pub fn latest(&self) -> Option<Ktime> {
-        (self.latest > Ktime(0)).then_some(self.latest)
+        (self.latest > self.header().attached.at).then_some(self.latest)
     }
 
     /// The next batch. Where one is damaged, the next whole one follows, and begins with what was lost.
@@ -99,7 +100,7 @@ impl<R: Read> Reader<R> {
             self.messages.damage.add(rows.offset, DamageKind::Senseless);
             return None;
         };
-        if self.latest == Ktime(0) {
+        if self.latest == self.header().attached.at {
             self.latest = order.first().and_then(|row| decoder.at(*row as usize)).unwrap_or_default();
         }
         let lost = self.lost_before(rows.part.before);
@@ -142,6 +143,7 @@ impl<R: Read> Reader<R> {
     /// What is missing before a batch that this many rows were before.
     fn lost_before(&mut self, before: u64) -> Option<Observation> {
         let count = before.saturating_sub(self.told);
+        self.messages.damage.start |= count > 0 && self.told == 0;
         self.told = self.told.max(before);
         self.messages.damage.rows = self.messages.damage.rows.saturating_add(count);
         let lost = Lost { at: self.latest, count, place: LossPlace::Recording };

@@ -202,7 +202,9 @@ fn a_recording_without_its_beginning_is_read_from_the_next_whole_batch() {
     for (from, whole) in [(1, &[1, 2, 3][..]), (batches[0].end, &[1, 2, 3]), (batches[1].start + 1, &[2, 3])] {
         let read = all(&bytes[from..]).unwrap();
         is_what_is_whole(&read, whole, &observations);
-        assert!(read.damage.unwrap().to_string().starts_with("its beginning is damaged at byte 0: read from its copy"));
+        assert!(
+            read.damage.unwrap().to_string().starts_with("its beginning is damaged at byte 0: what it says was read")
+        );
     }
     // The third batch has no copy: the first two have.
     let error = all(&bytes[batches[3].start..]).err().unwrap();
@@ -263,7 +265,8 @@ fn damage_is_one_line() {
         all(&bytes).unwrap().damage.unwrap().to_string(),
         format!(
             "wrong checksum in the batch at byte {}: left out; wrong checksum in the batch at byte {}: left out; \
-             cut off at byte {}: everything before it is given (8 rows are missing)",
+             cut off at byte {}: everything before it is given (8 rows are missing, those of the start too: the \
+             counters and the sockets of then)",
             last(1),
             last(2),
             bytes.len()

@@ -72,6 +72,13 @@ pub struct Happened {
     pub states: Vec<StateCount>,
 }
 
+impl Happened {
+    /// No socket was seen at all, so there is nothing to judge.
+    pub fn is_nothing(&self) -> bool {
+        self.opened + self.preexisting + self.events == 0
+    }
+}
+
 /// A state and the sockets in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateCount {

@@ -12,7 +12,9 @@ pub(super) fn findings(report: &Report, clock: Clock) -> Markup {
     html! {
         h2 { "What is wrong" }
         @for finding in &report.findings { (self::finding(finding, clock)) }
-        @if report.findings.is_empty() {
+        @if report.happened.is_nothing() && report.findings.is_empty() {
+            article { h3 { "Nothing was observed, and so nothing can be said" } }
+        } @else if report.findings.is_empty() {
             article.good {
                 h3 { "Nothing that this run shows" }
                 p { (words::counted(report.happened.opened, "connection")) " began, and none of what is looked for was found: ports that run out, sockets that nobody closes or accepts, peers that do not answer, resets." }

@@ -83,7 +83,11 @@ fn headline(report: &Report) -> String {
 fn findings(out: &mut (impl Write + ?Sized), report: &Report, paint: Paint) -> io::Result<()> {
     writeln!(out, "\n{}", paint.heading("FINDINGS"))?;
     if report.findings.is_empty() {
-        return writeln!(out, "  Nothing to do: no limit is near, nothing piles up, nothing fails.");
+        let nothing = match report.happened.is_nothing() {
+            true => "Nothing was observed, and so nothing can be said.",
+            false => "Nothing to do: no limit is near, nothing piles up, nothing fails.",
+        };
+        return writeln!(out, "  {nothing}");
     }
     let moments = Moments { start: report.happened.start, clock: report.clock() };
     for (index, finding) in report.findings.iter().enumerate() {

@@ -18,9 +18,9 @@ pub(super) fn who(party: Option<&Party>) -> String {
     }
 }
 
-/// The name alone.
+/// The name alone, as a sentence begins with it.
 pub(super) fn name(party: Option<&Party>) -> String {
-    party.map_or_else(|| "the process".to_owned(), |party| party.comm.to_string())
+    party.map_or_else(|| "The process".to_owned(), |party| party.comm.to_string())
 }
 
 /// `to 10.0.0.2:80`, `at port 80`, `with 10.0.0.2`.
