@@ -138,9 +138,15 @@ fn the_files_of_one_run_are_one_recording_in_any_order() {
         .collect();
     let (told, _) = said(0, &["--events"], &[&whole]);
     let (again, errors) = said(0, &["--events"], &[&pieces[2], &pieces[0], &pieces[1]]);
-    assert_eq!((told, errors.as_str()), (again, ""));
+    assert_eq!((&told, errors.as_str()), (&again, ""));
     let (_, errors) = said(1, &[], &[&pieces[0], &pieces[1], &pieces[0]]);
     one_line(&errors, &["1.arrows", "the same recording"]);
+    // It was killed as it began the next file.
+    let empty = folder.0.join("4.arrows");
+    fs::write(&empty, "").unwrap();
+    let (again, errors) = said(0, &["--events"], &[&pieces[2], &empty, &pieces[0], &pieces[1]]);
+    assert_eq!(told, again);
+    one_line(&errors, &["4.arrows: it is empty"]);
     let (lines, errors) = said(0, &[], &[&pieces[0], &pieces[2]]);
     one_line(&errors, &["files are missing", "1.arrows", "3.arrows"]);
     assert_eq!(lives(&lines).len(), 1, "{lines:?}");

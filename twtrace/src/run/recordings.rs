@@ -53,12 +53,13 @@ struct Piece {
 
 /// Opens files, in whatever order they are given, and puts together what belongs together; in order of their begin.
 pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
-    let mut pieces = Vec::new();
+    let (mut pieces, mut nothing) = (Vec::new(), false);
     for path in paths {
         match Piece::open(path) {
-            // One that was killed as it began: the others have what was recorded.
+            // One that was killed as it began: the others have what was recorded, up to there.
             Err(error) if paths.len() > 1 && is_nothing(&error) => {
-                log::warn!("{}: {}", path.display(), error.root_cause())
+                log::warn!("{}: {}", path.display(), error.root_cause());
+                nothing = true;
             }
             piece => pieces.push(piece?),
         }
@@ -84,7 +85,9 @@ pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
             }
         }
     }
-    overlap::counted_once(recorded)
+    let mut recorded = overlap::counted_once(recorded)?;
+    recorded.iter_mut().for_each(|recorded| recorded.cut |= nothing);
+    Ok(recorded)
 }
 
 fn is_nothing(error: &anyhow::Error) -> bool {
