@@ -34,23 +34,20 @@ pub fn count_lost(ctx: *mut c_void, lane: *mut Lane) {
 /// Writes one record that is always of the same length.
 #[inline(always)]
 pub fn emit<T>(ctx: &impl EbpfContext, fill: impl FnOnce(*mut T, u64)) {
-    let Some(writer) = Cpu::current().and_then(Cpu::claim) else { return };
     // The longest there is, since the language has no constant of a type parameter.
-    if let Some(room) = writer.room::<{ size_of::<Cancel>() as u64 }>(ctx) {
+    let room = Cpu::current().and_then(|cpu| cpu.room::<{ size_of::<Cancel>() as u64 }>(ctx));
+    if let Some(room) = room {
         fill(room.place.cast(), room.ktime);
-        writer.publish(&room, size_of::<T>());
+        room.publish(size_of::<T>());
     }
-    writer.release();
 }
 
 #[inline(always)]
 pub fn transition(ctx: &impl EbpfContext, cpu: Cpu, socket: Socket, old_state: u8, new_state: u8, copy: u8) {
-    let Some(writer) = cpu.claim() else { return };
-    if let Some(room) = writer.room::<LONGEST>(ctx) {
+    if let Some(room) = cpu.room::<LONGEST>(ctx) {
         let length = fill_transition(&room, socket, old_state, new_state, copy);
-        writer.publish(&room, length);
+        room.publish(length);
     }
-    writer.release();
 }
 
 /// Fills a [`Transition`] and what follows it; says how long they are.
@@ -143,49 +140,57 @@ mod classic {
     pub(super) const REMOTE_V6: usize = 56;
 }
 
+/// A plain load from the context: a helper would be refused where this program is needed most.
+macro_rules! field {
+    ($ctx:expr, $offset:expr, $type:ty) => {
+        $ctx.as_ptr().cast_const().byte_add($offset).cast::<$type>().read_volatile()
+    };
+}
+
 /// Sixteen bytes of the context, by immediate offsets.
 macro_rules! copy_v6 {
-    ($field:ident, $to:expr, $offset:expr) => {
-        $to.write($field!($offset, u32));
-        $to.add(1).write($field!($offset + 4, u32));
-        $to.add(2).write($field!($offset + 8, u32));
-        $to.add(3).write($field!($offset + 12, u32));
+    ($ctx:expr, $to:expr, $offset:expr) => {
+        $to.write(field!($ctx, $offset, u32));
+        $to.add(1).write(field!($ctx, $offset + 4, u32));
+        $to.add(2).write(field!($ctx, $offset + 8, u32));
+        $to.add(3).write(field!($ctx, $offset + 12, u32));
     };
 }
 
 pub fn transition_classic(ctx: &TracePointContext) {
     const IPPROTO_TCP: u16 = 6;
-    const AF_INET6: u16 = 10;
-    // A plain load from the context: a helper would be refused where this program is needed most.
-    macro_rules! field {
-        ($offset:expr, $type:ty) => {
-            ctx.as_ptr().cast_const().byte_add($offset).cast::<$type>().read_volatile()
-        };
-    }
-    if unsafe { field!(classic::PROTOCOL, u16) } != IPPROTO_TCP {
+    if unsafe { field!(ctx, classic::PROTOCOL, u16) } != IPPROTO_TCP {
         return;
     }
-    let Some(writer) = Cpu::current().and_then(Cpu::claim) else { return };
-    let Some(room) = writer.room::<LONGEST>(ctx) else { return writer.release() };
+    if let Some(room) = Cpu::current().and_then(|cpu| cpu.room::<LONGEST>(ctx)) {
+        let length = fill_classic(ctx, &room);
+        room.publish(length);
+    }
+}
+
+/// The same as [`fill_transition`] from the tracepoint's record.
+#[inline(always)]
+fn fill_classic(ctx: &TracePointContext, room: &Room) -> usize {
+    const AF_INET6: u16 = 10;
     let record = room.place.cast::<Transition>();
     let mut length = size_of::<Transition>();
     unsafe {
         let mut parts = part::TASK;
-        if field!(classic::FAMILY, u16) == AF_INET6 {
+        if field!(ctx, classic::FAMILY, u16) == AF_INET6 {
             parts |= part::V6;
             let addresses = room.place.byte_add(length).cast::<Addresses>();
             let local = addr_of_mut!((*addresses).local).cast::<u32>();
             let remote = addr_of_mut!((*addresses).remote).cast::<u32>();
-            copy_v6!(field, local, classic::LOCAL_V6);
-            copy_v6!(field, remote, classic::REMOTE_V6);
+            copy_v6!(ctx, local, classic::LOCAL_V6);
+            copy_v6!(ctx, remote, classic::REMOTE_V6);
             length += size_of::<Addresses>();
         }
         let kthread = current_task(room.place.byte_add(length).cast());
         length += size_of::<Task>();
-        addr_of_mut!((*record).local).cast::<u32>().write(field!(classic::LOCAL_V4, u32));
-        addr_of_mut!((*record).remote).cast::<u32>().write(field!(classic::REMOTE_V4, u32));
-        addr_of_mut!((*record).local_port).write(field!(classic::LOCAL_PORT, u16));
-        addr_of_mut!((*record).remote_port).write(field!(classic::REMOTE_PORT, u16));
+        addr_of_mut!((*record).local).cast::<u32>().write(field!(ctx, classic::LOCAL_V4, u32));
+        addr_of_mut!((*record).remote).cast::<u32>().write(field!(ctx, classic::REMOTE_V4, u32));
+        addr_of_mut!((*record).local_port).write(field!(ctx, classic::LOCAL_PORT, u16));
+        addr_of_mut!((*record).remote_port).write(field!(ctx, classic::REMOTE_PORT, u16));
         addr_of_mut!((*record).error).write(0);
         addr_of_mut!((*record).parts).write(parts);
         addr_of_mut!((*record).unused).write(0);
@@ -193,16 +198,15 @@ pub fn transition_classic(ctx: &TracePointContext) {
         addr_of_mut!((*record).head).write(Head {
             ktime: room.ktime,
             cookie: 0,
-            address: field!(classic::ADDRESS, u64),
+            address: field!(ctx, classic::ADDRESS, u64),
             netns: 0,
             kind: kind::TRANSITION,
-            old_state: field!(classic::OLD_STATE, u32) as u8,
-            new_state: field!(classic::NEW_STATE, u32) as u8,
+            old_state: field!(ctx, classic::OLD_STATE, u32) as u8,
+            new_state: field!(ctx, classic::NEW_STATE, u32) as u8,
             flags: flag::CLASSIC | kthread,
         });
     }
-    writer.publish(&room, length);
-    writer.release();
+    length
 }
 
 /// A reset of a full socket or of a time-wait socket; one that answers no socket concerns no connection.

@@ -34,12 +34,6 @@ pub struct Cpu {
     lane: *mut Lane,
 }
 
-/// The right to write to a lane, until it is released.
-pub struct Writer {
-    lane: *mut Lane,
-    index: u32,
-}
-
 impl Cpu {
     #[inline(always)]
     pub fn current() -> Option<Self> {
@@ -67,9 +61,20 @@ impl Cpu {
         !seen
     }
 
-    /// The first lane of this CPU that nobody is writing to.
+    /// Room for a record of up to `SIZE` bytes; `None` where there is none, which is counted.
     #[inline(always)]
-    pub fn claim(self) -> Option<Writer> {
+    pub fn room<const SIZE: u64>(self, ctx: &impl EbpfContext) -> Option<Room> {
+        let Self { index, lane } = self.claim()?;
+        let room = find::<SIZE>(ctx, lane, index);
+        if room.is_none() {
+            release(lane);
+        }
+        room
+    }
+
+    /// The first lane of this CPU that nobody is writing to: it is the caller's until it is released.
+    #[inline(always)]
+    fn claim(self) -> Option<Self> {
         let Self { mut index, mut lane } = self;
         if unsafe { addr_of!((*lane).busy).read_volatile() } != 0 {
             index += 1;
@@ -81,49 +86,50 @@ impl Cpu {
         }
         unsafe { addr_of_mut!((*lane).busy).write_volatile(1) };
         compiler_fence(Ordering::SeqCst);
-        Some(Writer { lane, index })
+        Some(Self { index, lane })
     }
 }
 
-impl Writer {
-    #[inline(always)]
-    pub fn release(self) {
-        compiler_fence(Ordering::SeqCst);
-        unsafe { addr_of_mut!((*self.lane).busy).write_volatile(0) };
-    }
-
-    /// Room for a record of up to `SIZE` bytes; `None` where the lane is full, which is counted.
-    #[inline(always)]
-    pub fn room<const SIZE: u64>(&self, ctx: &impl EbpfContext) -> Option<Room> {
-        let ktime = unsafe { bpf_ktime_get_ns() };
-        let mut head = unsafe { addr_of!((*self.lane).head).read_volatile() };
-        let mut used = head % CHUNK;
-        if used == 0 || used > CHUNK - SIZE {
-            if !next_chunk(self.lane, self.index) {
-                count_lost(ctx.as_ptr(), self.lane);
-                return None;
-            }
-            head = unsafe { addr_of!((*self.lane).head).read_volatile() };
-            used = 0;
-        }
-        let chunk = chunk(self.index, head)?;
-        Some(Room { place: unsafe { chunk.byte_add(used as usize) }, ktime, head })
-    }
-
-    /// Shows the reader the record in `room`.
-    #[inline(always)]
-    pub fn publish(&self, room: &Room, length: usize) {
-        compiler_fence(Ordering::SeqCst);
-        unsafe { addr_of_mut!((*self.lane).head).write_volatile(room.head + length as u64) };
-    }
-}
-
-/// A record's place in a lane.
+/// A record's place in a lane that is the caller's until this is published.
 pub struct Room {
     pub place: *mut u8,
     /// The moment of the record.
     pub ktime: u64,
     head: u64,
+    lane: *mut Lane,
+}
+
+impl Room {
+    /// Shows the reader the record in it, which is so long.
+    #[inline(always)]
+    pub fn publish(self, length: usize) {
+        compiler_fence(Ordering::SeqCst);
+        unsafe { addr_of_mut!((*self.lane).head).write_volatile(self.head + length as u64) };
+        release(self.lane);
+    }
+}
+
+#[inline(always)]
+fn release(lane: *mut Lane) {
+    compiler_fence(Ordering::SeqCst);
+    unsafe { addr_of_mut!((*lane).busy).write_volatile(0) };
+}
+
+#[inline(always)]
+fn find<const SIZE: u64>(ctx: &impl EbpfContext, lane: *mut Lane, index: u32) -> Option<Room> {
+    let ktime = unsafe { bpf_ktime_get_ns() };
+    let mut head = unsafe { addr_of!((*lane).head).read_volatile() };
+    let mut used = head % CHUNK;
+    if used == 0 || used > CHUNK - SIZE {
+        if !next_chunk(lane, index) {
+            count_lost(ctx.as_ptr(), lane);
+            return None;
+        }
+        head = unsafe { addr_of!((*lane).head).read_volatile() };
+        used = 0;
+    }
+    let chunk = chunk(index, head)?;
+    Some(Room { place: unsafe { chunk.byte_add(used as usize) }, ktime, head, lane })
 }
 
 /// The chunk that has this position of a lane.
