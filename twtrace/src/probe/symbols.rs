@@ -5,8 +5,9 @@ use std::io::{self, BufRead, BufReader};
 
 /// The function whose address marks the timer of a time-wait socket.
 const TIMER: &str = "tw_timer_handler";
-/// Only where this one is in the call chain does a cancelled timer mean the end of its socket.
-const END: &str = "inet_twsk_deschedule_put";
+/// Only where one of these is in the call chain does a cancelled timer mean the end of its socket. The second calls the
+/// first, the body of which compilers put in the place of that call.
+const ENDS: [&str; 2] = ["inet_twsk_deschedule_put", "inet_twsk_purge"];
 /// Who calls it, and what that means.
 const CAUSES: [(&str, Cause); 8] = [
     ("tcp_timewait_state_process", Cause::Reset),
@@ -25,7 +26,7 @@ const CAUSES: [(&str, Cause); 8] = [
 pub struct Symbols {
     /// Address of `tw_timer_handler`.
     pub tw_timer_handler: Option<u64>,
-    end: Option<(u64, u64)>,
+    ends: Vec<(u64, u64)>,
     causes: Vec<(u64, u64, Cause)>,
 }
 
@@ -53,7 +54,7 @@ impl Symbols {
                 continue;
             }
             starts.push(address);
-            if name == TIMER || name == END || CAUSES.iter().any(|(cause, _)| *cause == name) {
+            if name == TIMER || ENDS.contains(&name) || CAUSES.iter().any(|(cause, _)| *cause == name) {
                 found.push((address, name.to_owned()));
             }
         }
@@ -65,7 +66,7 @@ impl Symbols {
         };
         Self {
             tw_timer_handler: range(TIMER).map(|(start, _)| start),
-            end: range(END),
+            ends: ENDS.into_iter().filter_map(range).collect(),
             causes: CAUSES
                 .iter()
                 .filter_map(|(name, cause)| range(name).map(|(start, end)| (start, end, *cause)))
@@ -76,11 +77,11 @@ impl Symbols {
     /// What ended a time-wait socket, by the return addresses of the call chain, innermost first; `None` where
     /// the chain does not end one.
     pub fn cause(&self, stack: &[u64]) -> Option<Cause> {
-        let (start, end) = self.end?;
         // A return address is behind the call, so a function's first byte is not among them.
         let within = |address: u64, start: u64, end: u64| address > start && address <= end;
-        let at = stack.iter().position(|&address| within(address, start, end))?;
-        let cause = stack[at + 1..]
+        let ends = |&address: &u64| self.ends.iter().any(|(start, end)| within(address, *start, *end));
+        let at = stack.iter().position(ends)?;
+        let cause = stack[at..]
             .iter()
             .find_map(|&address| self.causes.iter().find(|(start, end, _)| within(address, *start, *end)));
         Some(cause.map_or(Cause::Other, |(_, _, cause)| *cause))
@@ -99,8 +100,10 @@ ffffffff81000400 t tcp_v4_rcv
 ffffffff81000500 t tcp_abort\t[module]
 garbage
 ffffffff81000600 D tcp_v6_rcv
-0000000000000000 T inet_twsk_purge
 ffffffff81000700 t other
+ffffffff81000800 T inet_twsk_purge
+0000000000000000 T __inet_hash_connect
+ffffffff81000900 t last
 ";
 
     #[test]
@@ -113,6 +116,8 @@ ffffffff81000700 t other
         assert_eq!(symbols.cause(&[end, receive]), Some(Cause::Segment));
         assert_eq!(symbols.cause(&[end, 0xffff_ffff_8100_0510]), Some(Cause::Abort));
         assert_eq!(symbols.cause(&[end, 0xffff_ffff_8100_0710]), Some(Cause::Other));
+        assert_eq!(symbols.cause(&[end, 0xffff_ffff_8100_0810]), Some(Cause::Namespace));
+        assert_eq!(symbols.cause(&[1, 0xffff_ffff_8100_0810]), Some(Cause::Namespace), "with the other in its place");
         assert_eq!(symbols.cause(&[process, receive]), None, "armed again");
     }
 
