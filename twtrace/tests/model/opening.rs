@@ -162,3 +162,56 @@ fn phantom_child() {
            first remote, fin, accepted, complete",
     );
 }
+
+/// The same, but the one that lost is heard of first: the other's birth alone is known then.
+#[test]
+fn phantom_child_before_the_true_one() {
+    check(
+        READING,
+        "0us #7 @7 10.0.0.2:80 10.0.0.1:40000 LISTEN>SYN_RECV
+         1us #8 @8 10.0.0.2:80 10.0.0.1:40000 LISTEN>SYN_RECV
+         4us #8 @8 SYN_RECV>CLOSE
+         5us #7 @7 SYN_RECV>ESTABLISHED
+         2ms #7 @7 ESTABLISHED>CLOSE err=104",
+        "10.0.0.2:80 > 10.0.0.1:40000 inbound
+           SYN_RECV 5us, ESTABLISHED 1.995ms
+           first remote, reset_received, not accepted, complete",
+    );
+}
+
+/// Nobody else has the tuple, so this was the connection, though its end is the same: a child of TCP Fast Open whose
+/// listener is closed. Its address has another by the time at which that is sure.
+#[test]
+fn closed_in_syn_recv() {
+    check(
+        READING,
+        "0us   #7 @7 10.0.0.2:80 10.0.0.1:40000 LISTEN>SYN_RECV
+         2ms   #7 @7 SYN_RECV>CLOSE dead
+         3ms   #8 @7 10.0.0.2:80 10.0.0.1:40001 LISTEN>SYN_RECV
+         4ms   #8 @7 SYN_RECV>ESTABLISHED
+         300ms tick
+         400ms #8 @7 ESTABLISHED>CLOSE err=104",
+        "10.0.0.2:80 > 10.0.0.1:40000 inbound
+           SYN_RECV 2ms
+           first neither, reset_sent, not accepted, complete
+         10.0.0.2:80 > 10.0.0.1:40001 inbound
+           SYN_RECV 1ms, ESTABLISHED 396ms
+           first remote, reset_received, not accepted, complete",
+    );
+}
+
+/// TCP Fast Open: bytes in the SYN, so it can be accepted, read and closed before the handshake is done.
+#[test]
+fn accepted_in_syn_recv() {
+    check(
+        READING,
+        "0us  #5 0.0.0.0:80 0.0.0.0:0 CLOSE>LISTEN by nginx/4
+         0us  #7 10.0.0.2:80 10.0.0.1:40000 LISTEN>SYN_RECV
+         1ms  #7 accept by nginx/5
+         9ms  #7 SYN_RECV>ESTABLISHED inode=4
+         20ms #7 ESTABLISHED>CLOSE err=104 inode=4",
+        "10.0.0.2:80 > 10.0.0.1:40000 inbound of nginx/5 by accept
+           SYN_RECV 9ms, ESTABLISHED 11ms
+           first remote, reset_received, accepted, complete",
+    );
+}

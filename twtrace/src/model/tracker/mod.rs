@@ -10,6 +10,7 @@ mod connection;
 mod connections;
 mod looks;
 mod owners;
+mod phantoms;
 mod plans;
 mod processes;
 mod table;
@@ -25,6 +26,7 @@ use connection::{Connection, Moment, Phase, Step};
 use connections::{Connections, Key};
 use hashbrown::{HashMap, HashSet};
 use owners::Listeners;
+use phantoms::Suspect;
 use plans::{Plan, Plans, Purpose};
 use processes::Processes;
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,10 @@ pub struct Tracker {
     connections: Connections,
     /// `LISTEN -> SYN_RECV` by the child's address: its cookie and tuple mean nothing before the next event.
     births: HashMap<u64, Ktime>,
+    /// Who has accepted a child before its first event after birth: TCP Fast Open lets them.
+    early: HashMap<SocketId, Process>,
+    /// Children that may have been none, in the order of their ends.
+    suspects: VecDeque<Suspect>,
     /// Time-wait sockets by the address of the full socket that they came from, until the next is there.
     remnants: HashMap<u64, SocketId>,
     listeners: Listeners,
@@ -140,6 +146,8 @@ impl Tracker {
             next_id: 1,
             connections: Connections::default(),
             births: HashMap::new(),
+            early: HashMap::new(),
+            suspects: VecDeque::new(),
             remnants: HashMap::new(),
             listeners: Listeners::default(),
             inodes: HashMap::new(),
@@ -223,7 +231,7 @@ impl Tracker {
     /// Entries that it keeps for connections, those that are over included: what would grow if one were forgotten.
     pub fn kept(&self) -> usize {
         let by_socket = self.connections.kept() + self.inodes.len() + self.gone.len();
-        let by_address = self.births.len() + self.remnants.len();
+        let by_address = self.births.len() + self.early.len() + self.suspects.len() + self.remnants.len();
         by_socket + by_address + self.over.len() + self.plans.len() + self.readings.len()
     }
 
@@ -245,6 +253,7 @@ impl Tracker {
     /// The run is over: gives every connection that is left.
     pub fn finish(&mut self, at: Ktime) {
         self.now = self.now.max(at);
+        self.settle_suspects(self.now.after(SETTLE));
         // No event is under way any more that could say why.
         let mut left: Vec<_> = self.connections.iter().map(|(key, c)| (c.life.id, key)).collect();
         left.sort_unstable();
@@ -258,6 +267,7 @@ impl Tracker {
 
     fn tick(&mut self, at: Ktime) {
         self.now = self.now.max(at);
+        self.settle_suspects(self.now);
         loop {
             let settled = self.over.iter().take(TOGETHER).take_while(|(ended, _)| self.now.since(*ended) >= SETTLE);
             let keys: Vec<_> = settled.map(|(_, key)| *key).collect();
@@ -343,16 +353,6 @@ impl Tracker {
             let lifecycle = self.connections.get(key).map(|connection| Box::new(self.tell(connection)));
             self.changes.extend(lifecycle.map(Change::Closed));
         }
-    }
-
-    fn tell(&self, connection: &Connection) -> Lifecycle {
-        let mut lifecycle = connection.told(self.lost);
-        self.put_in_place(&mut lifecycle);
-        lifecycle
-    }
-
-    fn put_in_place(&self, lifecycle: &mut Lifecycle) {
-        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
     }
 
     /// Gives out a step of a connection, brought about by a process where that is known, to those who want each.

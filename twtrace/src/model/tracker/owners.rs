@@ -6,8 +6,8 @@
 
 use super::{
     super::{
-        Closer, Confidence, FourTuple, Ktime, Owner, OwnerBasis, Process, Question, Side, SocketId, TcpState,
-        Transition,
+        Closer, Confidence, FourTuple, Ktime, Lifecycle, Owner, OwnerBasis, Process, Question, Side, SocketId,
+        TcpState, Transition,
         observation::{Hold, Holder, Row},
     },
     Connection, Key, Phase, Purpose, Tracker,
@@ -110,8 +110,8 @@ impl Tracker {
 
     /// `accept` gave it to a process, or a process destroyed it.
     pub(super) fn hold(&mut self, hold: &Hold) {
-        let key = self.connections.find(hold.socket);
-        let Some(connection) = key.and_then(|key| self.connections.get_mut(key)) else { return };
+        let Some(key) = self.connections.find(hold.socket) else { return self.hold_early(hold) };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         connection.last_seen = hold.at;
         if hold.accepted {
             connection.life.accepted = Some(true);
@@ -122,6 +122,25 @@ impl Tracker {
         if let (Some(process), false) = (hold.process, destroyer) {
             connection.own(Owner { process, basis });
             self.processes.meet(process);
+        }
+    }
+
+    /// The child of a SYN that brought data is accepted before the handshake is done (`tcp_try_fastopen()`), and nothing
+    /// is known of it but its birth.
+    fn hold_early(&mut self, hold: &Hold) {
+        if let (Some(process), true) = (hold.process, hold.accepted && self.early.len() < self.births.len()) {
+            self.early.insert(hold.socket, process);
+        }
+    }
+
+    pub(super) fn own_early(&mut self, connection: &mut Connection) {
+        if let Some(process) = self.early.remove(&connection.socket) {
+            connection.life.accepted = Some(true);
+            connection.own(Owner { process, basis: OwnerBasis::Accept });
+            self.processes.meet(process);
+        }
+        if self.births.is_empty() {
+            self.early.clear();
         }
     }
 
@@ -147,6 +166,17 @@ impl Tracker {
             }
             None => self.ask_for_socket(key),
         }
+    }
+
+    pub(super) fn tell(&self, connection: &Connection) -> Lifecycle {
+        let mut lifecycle = connection.told(self.lost);
+        self.put_in_place(&mut lifecycle);
+        lifecycle
+    }
+
+    /// Says where its owner runs.
+    pub(super) fn put_in_place(&self, lifecycle: &mut Lifecycle) {
+        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
     }
 
     /// Plans to [seek the owner](Self::seek_owner) unless it shows itself.

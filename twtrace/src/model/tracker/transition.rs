@@ -77,14 +77,7 @@ impl Tracker {
     }
 
     fn begin_inbound(&mut self, t: &Transition, birth: Ktime) -> Option<Key> {
-        // A child that lost the race for its place in the hash is thrown away: inet_csk_complete_hashdance(),
-        // inet_ehash_nolisten(). It never was a connection; the one with this tuple is.
-        let phantom = (t.from, t.to) == (SynRecv, Close)
-            && self
-                .connections
-                .with_tuple(t.netns, t.tuple)
-                .is_some_and(|key| self.connections.find(t.socket) != Some(key));
-        if phantom {
+        if self.suspect(birth, t) {
             return None;
         }
         let readable = t.socket_says.is_some();
@@ -94,6 +87,7 @@ impl Tracker {
         connection.life.accepted = readable.then_some(false);
         let step = connection.enter(SynRecv, Some(birth), Basis::Observed);
         self.own_by_listener(&mut connection);
+        self.own_early(&mut connection);
         let key = self.connections.insert(connection);
         self.show(key, step, None);
         self.claim_tuple(key);
@@ -132,7 +126,7 @@ impl Tracker {
         key
     }
 
-    fn step(&mut self, key: Key, t: &Transition) {
+    pub(super) fn step(&mut self, key: Key, t: &Transition) {
         let by = actor(t);
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.last_seen = t.at;
