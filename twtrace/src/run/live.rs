@@ -50,6 +50,7 @@ impl Live {
         let means = Means {
             timer_ends: loaded.on.contains(&Hook::TimerExpire),
             timer_starts: loaded.on.contains(&Hook::TimerStart),
+            accepts: [Hook::Accept, Hook::Accept4].iter().all(|hook| loaded.on.contains(hook)),
             table: support.sock_diag.is_ok(),
             reuse_delay: reuse_delay(),
             wheel: jiffies::wheel(support.jiffy),

@@ -65,7 +65,7 @@ fn a_kernel_worker_is_nobody() {
         &format!("{ACCEPT} 2ms #8 ESTABLISHED>FIN_WAIT1 by kworker/77\n 3ms #8 destroy by kworker/77"),
         "10.0.0.2:80 > 10.0.0.1:40000 inbound
            SYN_RECV 1ms, ESTABLISHED 1ms, FIN_WAIT1 ..
-           first local, close ?, not accepted, not over",
+           first local, close ?, not over",
     );
 }
 
@@ -141,7 +141,7 @@ fn the_best_evidence_counts() {
     check(
         READING,
         &format!("{LISTEN}{ACCEPT} 2ms #8 ESTABLISHED>FIN_WAIT1 by worker/7"),
-        &life("worker/7 by close", "1ms, FIN_WAIT1 ..\n first local worker/7 certain, close ?, not accepted, not over"),
+        &life("worker/7 by close", "1ms, FIN_WAIT1 ..\n first local worker/7 certain, close ?, not over"),
     );
     check(
         READING,
@@ -183,4 +183,44 @@ fn a_reset_of_the_other_end() {
            SYN_SENT 1ms, ESTABLISHED 4.01ms
            first remote nginx/5 certain, reset_received, complete",
     );
+}
+
+/// What nobody was seen to accept, and somebody has, may be anybody's, where accepts are seen (io_uring). What is closed by
+/// FIN was taken from the queue, too, though its file is another's (MPTCP): the queue's own are only ever reset.
+#[test]
+fn taken_and_nobody_saw_how() {
+    let accepted = format!("{LISTEN}{ACCEPT} 2ms #8 ESTABLISHED>CLOSE err=104 inode=4");
+    let end = "SYN_RECV 1ms, ESTABLISHED 1ms\n first remote, reset_received, accepted, complete";
+    check(&[Tier::Exact], &accepted, &format!("10.0.0.2:80 > 10.0.0.1:40000 inbound\n {end}"));
+    let by_listener = format!("10.0.0.2:80 > 10.0.0.1:40000 inbound of nginx/5 by listener\n {end}");
+    check(&[Tier::Timers, Tier::Table, Tier::Bare], &accepted, &by_listener);
+    check(
+        &[Tier::Exact],
+        &format!("{LISTEN}{ACCEPT} 2ms #8 ESTABLISHED>FIN_WAIT1 by kworker/77"),
+        "10.0.0.2:80 > 10.0.0.1:40000 inbound
+           SYN_RECV 1ms, ESTABLISHED 1ms, FIN_WAIT1 ..
+           first local, close ?, not over",
+    );
+}
+
+/// tcp_migrate_req: a queue moves to another listener, which may be another process's.
+#[test]
+fn a_queue_that_moves() {
+    let moved = format!(
+        "{LISTEN}{ACCEPT} 2ms #6 0.0.0.0:80 0.0.0.0:0 CLOSE>LISTEN by nginx/6
+         3ms #3 LISTEN>CLOSE by nginx/5\n"
+    );
+    let ended =
+        |rest: &str| format!("10.0.0.2:80 > 10.0.0.1:40000 inbound of nginx/6 by listener\n SYN_RECV 1ms, {rest}");
+    check(
+        READING,
+        &format!("{moved} 5ms #8 ESTABLISHED>CLOSE err=104"),
+        &ended("ESTABLISHED 4ms\n first remote, reset_received, not accepted, complete"),
+    );
+    check(
+        READING,
+        &format!("{moved} 5ms #6 LISTEN>CLOSE by nginx/6\n 5ms #8 ESTABLISHED>CLOSE while nginx/6"),
+        &ended("ESTABLISHED 4ms\n first local nginx/6 likely, reset_sent, not accepted, complete"),
+    );
+    check(READING, &moved, &ended("ESTABLISHED ..\n first ?, close ?, not accepted, not over"));
 }

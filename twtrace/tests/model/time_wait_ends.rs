@@ -95,7 +95,7 @@ fn taken_over_by_a_syn() {
         format!(
             "10.0.0.2:80 > 10.0.0.1:40000 inbound of nginx/5 by close
              SYN_RECV 1ms, ESTABLISHED 1ms, FIN_WAIT1 1ms, FIN_WAIT2 1ms, TIME_WAIT {time_wait}
-             first local nginx/5 certain, fin, taken_over, not accepted, complete
+             first local nginx/5 certain, fin, taken_over, complete
              10.0.0.2:80 > 10.0.0.1:40000 inbound
              SYN_RECV 1ms, ESTABLISHED ..
              first ?, close ?, not accepted, not over"

@@ -42,6 +42,7 @@ impl Tier {
         Means {
             timer_ends: matches!(self, Self::Exact | Self::Timers),
             timer_starts: self == Self::Exact,
+            accepts: self == Self::Exact,
             table: !matches!(self, Self::Bare | Self::BareWithDelay),
             reuse_delay: (self == Self::BareWithDelay).then_some(1_000_000_000),
             wheel: None,

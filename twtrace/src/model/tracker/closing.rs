@@ -66,6 +66,8 @@ impl Tracker {
                     self.processes.meet(process);
                 }
                 let step = connection.enter(TcpState::Close, Some(t.at), Basis::Observed);
+                connection.life.ended = Some(t.at);
+                self.listeners.settle(&mut connection.life, self.means.accepts);
                 self.show(key, step, by);
                 self.over(key, t.at);
                 if t.from == LastAck && t.socket_says.is_some_and(|says| says.error == 0) {

@@ -50,6 +50,9 @@ pub struct Means {
     pub timer_ends: bool,
     /// Its start and its cancelling, too (`--exact`).
     pub timer_starts: bool,
+    /// Every `accept` is seen: what somebody has without one came to it in another way.
+    #[serde(default)]
+    pub accepts: bool,
     /// The socket table can be asked.
     pub table: bool,
     /// Nanoseconds before a connect may take over a TIME_WAIT's port (tcp_tw_reuse_delay, since 6.14); `None` where
@@ -342,7 +345,7 @@ impl Tracker {
         }
         let mut lifecycle = connection.life;
         lifecycle.lost_evidence = self.lost - connection.lost_before;
-        self.put_in_place(&mut lifecycle);
+        self.put_in_place(&mut lifecycle, connection.phase);
         self.changes.push_back(Change::Ended { lifecycle, announced: connection.announced });
     }
 

@@ -6,8 +6,8 @@
 
 use super::{
     super::{
-        Closer, Confidence, FourTuple, Ktime, Lifecycle, Owner, OwnerBasis, Process, Question, Side, SocketId,
-        TcpState, Transition,
+        Close, Closer, Confidence, Direction, FourTuple, Ktime, Lifecycle, Owner, OwnerBasis, Process, Question, Side,
+        SocketId, TcpState, Transition,
         observation::{Hold, Holder, Row},
     },
     Connection, Key, Phase, Purpose, Tracker,
@@ -18,14 +18,17 @@ use std::num::NonZeroU64;
 /// How long a process may take to accept a connection before /proc is asked who holds it.
 const ACCEPT_PATIENCE: u64 = 1_000_000_000;
 
+/// How long after its listener a queue may be reset: in the same call.
+const STOPPING: u64 = 1_000_000_000;
+
 /// The process that made this transition, where that is known.
 pub(super) fn actor(transition: &Transition) -> Option<Process> {
-    use TcpState::{Close, CloseWait, Established, FinWait1, LastAck, Listen, SynSent};
+    use TcpState::{CloseWait, Established, FinWait1, LastAck, Listen, SynSent};
     let acts = match transition.socket_says {
         Some(says) => says.owned,
         // Without the lock's bit: the changes that nothing but a system call makes.
         None => match (transition.from, transition.to) {
-            (Close, Listen | SynSent) | (Listen, Close) => true,
+            (TcpState::Close, Listen | SynSent) | (Listen, TcpState::Close) => true,
             (Established, FinWait1) | (CloseWait, LastAck) => true,
             (from, to) => from == to,
         },
@@ -71,9 +74,50 @@ impl Listeners {
 
     /// The holder of the port, where there is just one.
     fn owner(&self, netns: Option<u32>, port: u16) -> Option<Process> {
-        match self.0.get(&(netns.unwrap_or(0), port))?.as_slice() {
+        match self.at(netns, port) {
             [listener] => listener.owner,
             _ => None,
+        }
+    }
+
+    fn at(&self, netns: Option<u32>, port: u16) -> &[Listener] {
+        self.0.get(&(netns.unwrap_or(0), port)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whoever listens has what is in the queue, as long as it is there, and nothing else.
+    pub(super) fn settle(&self, life: &mut Lifecycle, accepts: bool) {
+        let inbound = life.direction == Some(Direction::Inbound) && life.opened.is_some();
+        if !inbound || life.owner.is_some_and(|owner| owner.basis != OwnerBasis::Listener) {
+            return;
+        }
+        match life.accepted {
+            Some(false) => {
+                let process = self.in_queue_of(life);
+                life.owner = process.map(|process| Owner { process, basis: OwnerBasis::Listener });
+            }
+            // Taken, and not by accept: through io_uring, or as a path of MPTCP, whose socket is another. By whom?
+            _ if accepts => life.owner = None,
+            _ => {}
+        }
+    }
+
+    /// A queue outlives its listener where tcp_migrate_req is set (`inet_csk_listen_stop()`): what is in it moves to
+    /// another one of the group.
+    fn in_queue_of(&self, life: &Lifecycle) -> Option<Process> {
+        let here = self.at(life.netns, life.tuple.local.port);
+        let closed_over = |l: &&Listener| {
+            let at = l.closed.map(|(at, _)| at).filter(|_| life.close == Some(Close::ResetSent));
+            at.zip(life.ended).is_some_and(|(at, ended)| at <= ended && ended.since(at) < STOPPING)
+        };
+        if let Some(listener) = here.iter().find(closed_over) {
+            return listener.owner;
+        }
+        let known = life.owner.map(|owner| owner.process);
+        let mut open = here.iter().filter(|l| l.closed.is_none());
+        let first = open.next()?;
+        match open.next() {
+            None => first.owner,
+            Some(_) => known.filter(|known| here.iter().any(|l| l.closed.is_none() && l.owner == Some(*known))),
         }
     }
 
@@ -89,11 +133,8 @@ impl Listeners {
 
     /// Who closed the port's listener just before `at`: its queue is reset in the same call.
     pub(super) fn closer(&self, netns: Option<u32>, port: u16, at: Ktime) -> Option<Process> {
-        let here = self.0.get(&(netns.unwrap_or(0), port))?;
-        let (_, by) = here
-            .iter()
-            .filter_map(|l| l.closed)
-            .find(|(closed, _)| *closed <= at && at.since(*closed) < 1_000_000_000)?;
+        let mut closed = self.at(netns, port).iter().filter_map(|l| l.closed);
+        let (_, by) = closed.find(|(closed, _)| *closed <= at && at.since(*closed) < STOPPING)?;
         by
     }
 }
@@ -117,7 +158,7 @@ impl Tracker {
             connection.life.accepted = Some(true);
         }
         // `ss -K` destroys what it does not hold (tcp_abort()).
-        let destroyer = connection.life.close == Some(super::super::Close::Destroyed);
+        let destroyer = connection.life.close == Some(Close::Destroyed);
         let basis = if hold.accepted { OwnerBasis::Accept } else { OwnerBasis::Close };
         if let (Some(process), false) = (hold.process, destroyer) {
             connection.own(Owner { process, basis });
@@ -170,12 +211,15 @@ impl Tracker {
 
     pub(super) fn tell(&self, connection: &Connection) -> Lifecycle {
         let mut lifecycle = connection.told(self.lost);
-        self.put_in_place(&mut lifecycle);
+        self.put_in_place(&mut lifecycle, connection.phase);
         lifecycle
     }
 
-    /// Says where its owner runs.
-    pub(super) fn put_in_place(&self, lifecycle: &mut Lifecycle) {
+    /// Says whose it is as far as that still holds, and where that runs.
+    pub(super) fn put_in_place(&self, lifecycle: &mut Lifecycle, phase: Phase) {
+        if phase != Phase::Over {
+            self.listeners.settle(lifecycle, self.means.accepts);
+        }
         lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
     }
 

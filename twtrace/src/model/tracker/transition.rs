@@ -149,10 +149,17 @@ impl Tracker {
                 connection.life.so_far = None;
             }
         }
+        if let (FinWait1 | LastAck, Some(false)) = (t.to, connection.life.accepted) {
+            // What is in the queue is only ever reset (inet_csk_listen_stop()). So it was taken, and nobody saw how.
+            connection.life.accepted = None;
+        }
         // Whoever closes with the last descriptor, or shuts down, holds the socket.
         if let (Some(process), FinWait1 | LastAck) = (by, t.to) {
             connection.own(Owner { process, basis: OwnerBasis::Close });
             self.processes.meet(process);
+        }
+        if matches!(t.to, FinWait1 | LastAck) {
+            self.listeners.settle(&mut connection.life, self.means.accepts);
         }
         if t.from == t.to {
             return;
