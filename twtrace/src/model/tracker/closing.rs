@@ -20,8 +20,8 @@ mod errno {
     pub(super) const EHOSTUNREACH: u16 = 113;
 }
 
-/// A reset belongs to a state change this close to it.
-const RESET_WINDOW: u64 = 10_000_000;
+/// A reset belongs to a state change this close to it; both are of one call, but the CPU may be held up between them.
+const RESET_WINDOW: u64 = 100_000_000;
 
 /// What a change to CLOSE turns out to be.
 enum Verdict {
