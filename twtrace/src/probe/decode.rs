@@ -213,12 +213,19 @@ fn four_tuple(tuple: &wire::Tuple) -> (FourTuple, bool) {
     FourTuple::from_kernel(tuple.family == AF_INET6, (tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port))
 }
 
-/// `None` for nobody, and for the idle task.
+/// `None` for nobody, for the idle task, and for a kernel thread that only its name gives away.
 fn process(task: &wire::Task) -> Option<Process> {
-    (task.pid != 0).then(|| Process {
+    (task.pid != 0 && !is_named_as_kernel_thread(task)).then(|| Process {
         pid: task.pid,
         uid: task.uid,
         started: (task.start_time != 0).then_some(task.start_time),
         comm: Comm::new(&task.comm),
     })
+}
+
+/// Before 5.11 a task has no type, so neither its start nor its flags can be read. A process that goes by the name of such
+/// a thread is then nobody, too: better than that a kernel thread were somebody.
+fn is_named_as_kernel_thread(task: &wire::Task) -> bool {
+    let names: [&[u8]; 2] = [b"kworker/", b"ksoftirqd/"];
+    task.start_time == 0 && names.iter().any(|name| task.comm.starts_with(name))
 }

@@ -10,14 +10,15 @@ use twtrace::{
         symbols::Symbols,
     },
 };
-use twtrace_common::{Addresses, Head, Idle, Task, Traffic, Transition, kind, part};
+use twtrace_common::{Addresses, Head, Hold, Idle, Task, Traffic, Transition, kind, part};
+use zerocopy::{FromZeros, IntoBytes};
 
 const KINDS: [(u8, usize); 8] = [
     (kind::TRANSITION, size_of::<Transition>()),
     (kind::RESET_RECEIVED, size_of::<twtrace_common::Reset>()),
     (kind::RESET_SENT, size_of::<twtrace_common::Reset>()),
-    (kind::ACCEPTED, size_of::<twtrace_common::Hold>()),
-    (kind::DESTROYED, size_of::<twtrace_common::Hold>()),
+    (kind::ACCEPTED, size_of::<Hold>()),
+    (kind::DESTROYED, size_of::<Hold>()),
     (kind::TIMER_START, size_of::<twtrace_common::Timer>()),
     (kind::TIMER_EXPIRE, size_of::<twtrace_common::Timer>()),
     (kind::TIMER_CANCEL, size_of::<twtrace_common::Cancel>()),
@@ -139,4 +140,23 @@ fn a_state_that_no_kernel_has() {
     let observed: Vec<_> = decoder().batch(&[wrong, bytes].concat()).collect();
     let [None, Some(Observation::Transition(transition))] = observed.as_slice() else { panic!("{observed:?}") };
     assert_eq!((transition.socket, transition.from, transition.task), (SocketId::Address(0), TcpState::LastAck, None));
+}
+
+/// Before 5.11 nothing but its name says what a kernel thread is; where more can be read, a name says nothing.
+#[test]
+fn a_kernel_thread_by_its_name() {
+    let accepted_by = |name: &[u8], start_time: u64| {
+        let mut comm = [0; 16];
+        comm[..name.len()].copy_from_slice(name);
+        let mut record = Hold::new_zeroed();
+        record.head.kind = kind::ACCEPTED;
+        record.task = Task { start_time, pid: 516, uid: 0, comm };
+        let observed: Vec<_> = decoder().batch(record.as_bytes()).collect();
+        let [Some(Observation::Hold(hold))] = &observed[..] else { panic!("{observed:?}") };
+        hold.process.map(|process| process.pid)
+    };
+    assert_eq!(accepted_by(b"kworker/0:4", 0), None);
+    assert_eq!(accepted_by(b"ksoftirqd/1", 0), None);
+    assert_eq!(accepted_by(b"nginx", 0), Some(516));
+    assert_eq!(accepted_by(b"kworker/0:4", 7), Some(516));
 }
