@@ -4,13 +4,14 @@
 //! `CLOCK_MONOTONIC` nanoseconds around the system calls: whatever the act made the kernel do in the caller's
 //! context happened between them. The actor knows nothing of twtrace.
 
+use crate::uring::Ring;
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+    SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt,
 };
 use std::collections::HashMap;
 use std::io::{BufRead, IoSlice, IoSliceMut, Write};
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// How long anything that waits for the other side may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Runs until stdin ends; `netns` is the path of the network namespace to enter first.
 pub(crate) fn run(netns: Option<&str>) -> Result<()> {
@@ -56,19 +59,19 @@ pub(crate) fn monotonic() -> u64 {
 
 /// The actor's sockets by the names it was given for them.
 #[derive(Default)]
-struct Sockets(HashMap<String, OwnedFd>);
+struct Sockets(HashMap<String, OwnedFd>, Ring);
 
 impl Sockets {
     fn act(&mut self, words: &[&str]) -> Result<String> {
         let nothing = String::new();
         match *words {
-            ["listen", name, address, backlog] => {
-                let socket = bound(address.parse()?)?;
+            ["listen", name, address, backlog, ref options @ ..] => {
+                let socket = bound(address.parse()?, &Options::parse(options)?)?;
                 rustix::net::listen(&socket, backlog.parse()?)?;
                 self.keep(name, socket)
             }
             ["bind", name, address] => {
-                let socket = bound(address.parse()?)?;
+                let socket = bound(address.parse()?, &Options::default())?;
                 self.keep(name, socket)
             }
             ["accept", name, listener] => {
@@ -77,10 +80,27 @@ impl Sockets {
                 let socket = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?;
                 self.keep(name, socket)
             }
+            ["uring-accept", name, listener] => {
+                let listener = self.0.get(listener).with_context(|| format!("no socket {listener}"))?;
+                let socket = self.1.accept(listener)?;
+                self.keep(name, socket)
+            }
+            ["uring-accept-for-good", listener] => {
+                let listener = self.0.get(listener).with_context(|| format!("no socket {listener}"))?;
+                self.1.accept_for_good(listener).map(|()| nothing)
+            }
+            ["uring-close", name] => {
+                let socket = self.take(name)?;
+                self.1.close(socket).map(|()| nothing)
+            }
+            ["uring-close-by-worker", name] => {
+                let socket = self.take(name)?;
+                self.1.close_by_worker(socket).map(|()| nothing)
+            }
             ["connect", name, remote, ref options @ ..] => self.connect(name, remote.parse()?, options),
             // To the very port it is bound to: TCP's simultaneous open, with itself.
             ["connect-self", name, address] => {
-                let socket = bound(address.parse()?)?;
+                let socket = bound(address.parse()?, &Options::default())?;
                 rustix::net::connect(&socket, &end(&socket)?)?;
                 self.keep(name, socket)
             }
@@ -102,14 +122,18 @@ impl Sockets {
                 }
                 Ok(got.to_string())
             }
+            ["end", name] => Ok(end(self.get(name)?)?.to_string()),
             // Returns when there is something to read, or when the other side has shut down or reset.
             ["await", name, "data"] => wait(self.get(name)?, PollFlags::IN).map(|()| nothing),
+            // Whether there is one to accept: 1 or 0.
+            ["pending", name] => {
+                Ok(poll(&mut [PollFd::from_borrowed_fd(self.get(name)?, PollFlags::IN)], Some(&NOW))?.to_string())
+            }
             ["await", name, "fin"] => wait(self.get(name)?, PollFlags::RDHUP).map(|()| nothing),
             ["await", name, "reset"] => wait(self.get(name)?, PollFlags::ERR).map(|()| nothing),
             ["shutdown", name] => Ok(rustix::net::shutdown(self.get(name)?, Shutdown::Write).map(|()| nothing)?),
             ["close", name] => {
-                let socket = self.0.remove(name).with_context(|| format!("no socket {name}"))?;
-                drop(socket);
+                drop(self.take(name)?);
                 Ok(nothing)
             }
             ["linger", name, seconds] => {
@@ -121,6 +145,14 @@ impl Sockets {
             }
             ["user-timeout", name, milliseconds] => {
                 Ok(sockopt::set_tcp_user_timeout(self.get(name)?, milliseconds.parse()?).map(|()| nothing)?)
+            }
+            // One question after a second without a word, and a second for the answer.
+            ["keepalive", name] => {
+                let socket = self.get(name)?;
+                sockopt::set_tcp_keepidle(socket, Duration::from_secs(1))?;
+                sockopt::set_tcp_keepintvl(socket, Duration::from_secs(1))?;
+                sockopt::set_tcp_keepcnt(socket, 1)?;
+                Ok(sockopt::set_socket_keepalive(socket, true).map(|()| nothing)?)
             }
             ["mailbox", path] => {
                 let socket =
@@ -142,29 +174,23 @@ impl Sockets {
     }
 
     fn connect(&mut self, name: &str, remote: SocketAddr, options: &[&str]) -> Result<String> {
-        let mut from = None;
-        let mut nonblocking = false;
-        let mut retries = None;
-        for option in options {
-            match option.split_once('=') {
-                Some(("from", address)) => from = Some(address.parse()?),
-                Some(("retries", count)) => retries = Some(count.parse()?),
-                None if *option == "nonblocking" => nonblocking = true,
-                _ => bail!("unknown option {option}"),
-            }
-        }
-        let socket = match from {
-            Some(address) => bound(address)?,
-            None => fresh(remote)?,
+        let options = Options::parse(options)?;
+        let socket = match options.from {
+            Some(address) => bound(address, &options)?,
+            None => fresh(remote, &options)?,
         };
-        if let Some(count) = retries {
+        if let Some(count) = options.retries {
             set_tcp_option(socket.as_fd(), libc::TCP_SYNCNT, count)?;
         }
-        if nonblocking {
+        if options.fastopen {
+            // The SYN waits for the first bytes, and takes them along.
+            set_tcp_option(socket.as_fd(), libc::TCP_FASTOPEN_CONNECT, 1)?;
+        }
+        if options.nonblocking {
             rustix::io::ioctl_fionbio(&socket, true)?;
         }
         match rustix::net::connect(&socket, &remote) {
-            Err(Errno::INPROGRESS) if nonblocking => {}
+            Err(Errno::INPROGRESS) if options.nonblocking => {}
             outcome => outcome?,
         }
         self.keep(name, socket)
@@ -177,23 +203,60 @@ impl Sockets {
         Ok(end.to_string())
     }
 
+    fn take(&mut self, name: &str) -> Result<OwnedFd> {
+        self.0.remove(name).with_context(|| format!("no socket {name}"))
+    }
+
     fn get(&self, name: &str) -> Result<BorrowedFd<'_>> {
         Ok(self.0.get(name).with_context(|| format!("no socket {name}"))?.as_fd())
     }
 }
 
-fn end(socket: &OwnedFd) -> Result<SocketAddr> {
+fn end(socket: impl AsFd) -> Result<SocketAddr> {
     Ok(SocketAddr::try_from(rustix::net::getsockname(socket)?)?)
 }
 
-fn fresh(like: SocketAddr) -> Result<OwnedFd> {
-    let family = if like.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+/// How a socket is made.
+#[derive(Default)]
+struct Options {
+    from: Option<SocketAddr>,
+    retries: Option<i32>,
+    nonblocking: bool,
+    fastopen: bool,
+    mptcp: bool,
+    reuseport: bool,
 }
 
-fn bound(address: SocketAddr) -> Result<OwnedFd> {
-    let socket = fresh(address)?;
+impl Options {
+    fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self::default();
+        for word in words {
+            match word.split_once('=') {
+                Some(("from", address)) => options.from = Some(address.parse()?),
+                Some(("retries", count)) => options.retries = Some(count.parse()?),
+                None if *word == "nonblocking" => options.nonblocking = true,
+                None if *word == "fastopen" => options.fastopen = true,
+                None if *word == "mptcp" => options.mptcp = true,
+                None if *word == "reuseport" => options.reuseport = true,
+                _ => bail!("unknown option {word}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn fresh(like: SocketAddr, options: &Options) -> Result<OwnedFd> {
+    let family = if like.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let protocol = options.mptcp.then_some(ipproto::MPTCP);
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, protocol)?)
+}
+
+fn bound(address: SocketAddr, options: &Options) -> Result<OwnedFd> {
+    let socket = fresh(address, options)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if options.reuseport {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
@@ -252,7 +315,7 @@ fn take(mailbox: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// Connects and closes, one after the other.
 fn flood(remote: SocketAddr, count: usize) -> Result<()> {
     for _ in 0..count {
-        let socket = fresh(remote)?;
+        let socket = fresh(remote, &Options::default())?;
         rustix::net::connect(&socket, &remote)?;
     }
     Ok(())

@@ -36,7 +36,7 @@ struct Stage {
 
 /// Two actors with a connection: its sockets are called `c` and `s`, the listener `l`.
 pub(crate) struct Pair {
-    tier: Tier,
+    pub(crate) tier: Tier,
     pub(crate) client: Puppet,
     pub(crate) server: Puppet,
     pub(crate) client_end: SocketAddr,
@@ -144,6 +144,27 @@ impl Case {
         let shown: Vec<&str> = shown.into_iter().filter(|state| *state != "CLOSE").collect();
         if !states.ends_with(&shown) {
             life.differ(format!("the transitions led to {shown:?}, and the states are {states:?}"));
+        }
+    }
+
+    /// No line, of a life or of a transition, may be one that `wanted` picks: there was no such connection.
+    pub(crate) fn says_nothing_of(&self, ends: &[SocketAddr], wanted: impl Fn(&Value) -> bool) {
+        self.ports.borrow_mut().extend(ends.iter().map(SocketAddr::port));
+        let of_one = |line: &Value| matches!(line["type"].as_str(), Some("transition" | "lifecycle"));
+        for line in self.stage.tracer.lines(|line| of_one(line) && wanted(line)) {
+            self.differ(format!("there was no such connection: {line}"));
+        }
+    }
+
+    /// Between these ends there was one connection alone.
+    pub(crate) fn tells_of_one(&self, local: SocketAddr, remote: SocketAddr, netns: &Netns) {
+        let (local, remote) = (end(local), end(remote));
+        let same = |line: &Value| line["local"] == local && line["remote"] == remote;
+        let here = |line: &Value| line["netns"].is_null() || line["netns"] == netns.inode();
+        let lines = self.stage.tracer.lines(|line| same(line) && here(line));
+        let ids: BTreeSet<u64> = lines.iter().filter_map(|line| line["connection"].as_u64()).collect();
+        if ids.len() != 1 {
+            self.differ(format!("there was one connection, and {} are told", ids.len()));
         }
     }
 

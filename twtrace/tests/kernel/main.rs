@@ -13,8 +13,10 @@ mod matrix;
 mod net;
 mod programs;
 mod puppet;
+mod raw;
 mod scenarios;
 mod tracer;
+mod uring;
 
 use case::Case;
 use libtest_mimic::{Arguments, Completion, Trial};

@@ -30,6 +30,10 @@ impl Netns {
         Ok(netns)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }

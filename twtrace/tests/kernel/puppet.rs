@@ -72,6 +72,13 @@ impl Puppet {
         self.done().with_context(|| format!("cannot {command}"))
     }
 
+    /// Does what this kernel may refuse, with this error then.
+    pub(crate) fn tries(&mut self, command: &str) -> Result<Result<Act, i32>> {
+        self.start(command)?;
+        let (act, errno) = self.answer()?;
+        Ok(errno.map_or(Ok(act), Err))
+    }
+
     /// Does what must fail with this error.
     pub(crate) fn fails(&mut self, command: &str, errno: i32) -> Result<Act> {
         self.start(command)?;
@@ -120,6 +127,11 @@ impl Act {
     /// Something that was not done by a puppet.
     pub(crate) fn between(before: u64, after: u64) -> Self {
         Self { before, after, value: String::new() }
+    }
+
+    /// What the puppet had to say.
+    pub(crate) fn value(&self) -> &str {
+        &self.value
     }
 
     /// The end that the socket has after a connect, a bind or an accept.

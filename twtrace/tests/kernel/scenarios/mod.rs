@@ -3,13 +3,17 @@
 mod before;
 mod closing;
 mod fin_wait2;
+mod groups;
 mod load;
+mod mptcp;
 mod opening;
 mod owners;
 mod places;
+mod raw;
 mod resets;
 mod time_wait;
 mod traffic;
+mod uring;
 
 use crate::Scenario;
 use std::ops::RangeInclusive;
@@ -26,6 +30,10 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         resets::all(),
         owners::all(),
         places::all(),
+        raw::all(),
+        groups::all(),
+        mptcp::all(),
+        uring::all(),
         time_wait::all(),
         fin_wait2::all(),
         traffic::all(),

@@ -1,10 +1,11 @@
 //! Connections that never came to be.
 
 use super::HELD;
-use crate::case::{Case, end};
+use crate::case::{Case, Pair, end};
 use crate::lifecycle::any;
 use crate::net::{Netns, Wire};
 use crate::puppet::{Puppet, hold};
+use crate::raw::Host;
 use crate::{Play::Shared, Scenario, Tier};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario { name: "timed_out", play: Shared(timed_out), tiers: all },
         Scenario { name: "unreachable", play: Shared(unreachable), tiers: two },
         Scenario { name: "abandoned", play: Shared(abandoned), tiers: two },
+        Scenario { name: "fast_open", play: Shared(fast_open), tiers: all },
         Scenario { name: "no_port_left", play: Shared(no_port_left), tiers: all },
     ]
 }
@@ -107,6 +109,43 @@ fn no_port_left(case: &Case) -> Result<()> {
     })?
     .says(&truth(&client, "no_port"))
     .went_through(&["SYN_SENT"]);
+    Ok(())
+}
+
+/// TCP Fast Open: `connect` sends nothing, and the first bytes go with the SYN.
+fn fast_open(case: &Case) -> Result<()> {
+    let netns = Netns::new(case.tier)?;
+    // For all listeners, and without cookies: include/net/tcp.h, TFO_*.
+    netns.set("tcp_fastopen", "0x607")?;
+    let (mut client, mut server) = (Puppet::new(&netns)?, Puppet::new(&netns)?);
+    let server_end = server.does(&format!("listen l {} 8", case.at(Host::port())))?.end()?;
+    let opened = netns.counter("TCPFastOpenActive")?;
+    client.does(&format!("connect c {server_end} fastopen"))?;
+    hold(HELD);
+    let connect = client.does("send c 100")?;
+    let accept = server.does("accept s l")?;
+    server.does("recv s 100")?;
+    netns.counts("TCPFastOpenActive", opened + 1)?;
+    let client_end = client.does("end c")?.end()?;
+    let mut pair = Pair { tier: case.tier, client, server, client_end, server_end, connect, accept };
+    hold(HELD);
+    let (first, second) = pair.server_closes_first(HELD)?;
+    case.nth_life("client", client_end, server_end, &netns, 0)?
+        .says(&pair.client_truth())
+        .says(&json!({ "closed_first": "remote", "closed_by": { "pid": pair.server.pid() } }))
+        .says(&json!({ "bytes_sent": 100, "bytes_received": 0 }))
+        .went_through(&["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK"])
+        .lasted("ESTABLISHED", &pair.connect.until(&first))
+        .lasted("CLOSE_WAIT", &first.until(&second));
+    let mut truth = pair.server_truth();
+    // Where a socket has no cookie before its handshake is done, an accept before that is not seen.
+    truth["owner"]["basis"] = any([json!("accept"), json!("close")]);
+    case.nth_life("server", server_end, client_end, &netns, 0)?
+        .says(&truth)
+        .says(&json!({ "closed_first": "local", "closed_by": { "pid": pair.server.pid() } }))
+        .says(&json!({ "bytes_sent": 0, "bytes_received": 100, "time_wait": { "end": "expired" } }))
+        .went_through(&["SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"])
+        .lasted("ESTABLISHED", &pair.connect.until(&first));
     Ok(())
 }
 

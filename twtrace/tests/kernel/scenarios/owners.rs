@@ -172,7 +172,7 @@ fn server_killed(case: &Case) -> Result<()> {
 }
 
 /// Hands a socket to another process, as a parent does by fork and by SCM_RIGHTS: both then have it.
-fn hand_over(case: &Case, from: &mut Puppet, name: &str) -> Result<Puppet> {
+pub(super) fn hand_over(case: &Case, from: &mut Puppet, name: &str) -> Result<Puppet> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut to = Puppet::new(case.home())?;
     let folder = std::env::temp_dir();
