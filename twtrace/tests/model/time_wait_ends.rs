@@ -124,6 +124,28 @@ fn gone_early_by_the_table() {
     );
 }
 
+/// A namespace cannot be found any more long before the kernel takes its sockets down: their timers tell when that was.
+#[test]
+fn gone_with_its_namespace() {
+    let gone = "25s table begin\n 25.1s table end\n 26s tick";
+    check(
+        &[Tier::Exact],
+        &format!("{WAITS}{gone}\n 31.004s #7 timer cancel TIME_WAIT namespace"),
+        &format!("{LIFE}, FIN_WAIT2 1ms, TIME_WAIT 31s hook\n{FIRST}, fin, purged, complete"),
+    );
+    // Nor is it kept for ever, whatever became of its timer.
+    check(
+        &[Tier::Exact],
+        &format!("{WAITS}{gone}\n 67s table begin\n 67.1s table end\n 68s tick"),
+        &format!("{LIFE}, FIN_WAIT2 1ms, TIME_WAIT ? sock_diag\n{FIRST}, fin, end ?, complete"),
+    );
+    check(
+        &[Tier::Timers, Tier::Table],
+        &format!("{WAITS}{gone}"),
+        &format!("{LIFE}, FIN_WAIT2 1ms, TIME_WAIT ? sock_diag\n{FIRST}, fin, end ?, complete"),
+    );
+}
+
 /// inet_twsk_alloc() refuses past tcp_max_tw_buckets, and the events are as always. With the timers' starts it shows
 /// by the one that is missing.
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Basis, Ktime, Lifecycle, Question, TcpState, TimeWaitEnd, Transition},
-    Key, Moment, Phase, Plan, Purpose, Tracker,
+    Connection, Key, Moment, Phase, Plan, Purpose, Tracker,
     time_wait::TIME_WAIT,
 };
 
@@ -11,6 +11,8 @@ pub(super) const LOOKS: [u64; 3] = [20_000_000, 300_000_000, 3_000_000_000];
 /// How often to look whether a TIME_WAIT is gone when its time is up: the timer wheel lets it live on for up
 /// to 2 s at HZ=250.
 const END_LOOK: u64 = 100_000_000;
+/// By how much the timer wheel may let one live on: 5.1 s at HZ=100 (kernel/time/timer.c, LVL_GRAN()).
+const LATE: u64 = 6_000_000_000;
 /// How long events may be under way when the table says that a socket is gone.
 pub(super) const GONE: u64 = 300_000_000;
 
@@ -80,6 +82,10 @@ impl Tracker {
             connection.missing = Moment::UNKNOWN;
             return;
         }
+        if self.lost == connection.lost_before && connection.is_timed(at) {
+            connection.missing = Moment::UNKNOWN;
+            return;
+        }
         let up = connection.armed.get().is_some_and(|armed| at.since(armed) >= TIME_WAIT);
         match connection.phase {
             Phase::Over => {}
@@ -123,5 +129,14 @@ impl Tracker {
         let connection = self.connections.get(key).filter(|connection| connection.life.id == life.id)?;
         let knows = self.means.table && connection.phase == Phase::Full && connection.state().carries();
         knows.then(|| connection.question(true))
+    }
+}
+
+impl Connection {
+    /// A timer of which every step is seen is still to end. A namespace is out of sight before the kernel takes down what
+    /// is in it, which may be long before (`cleanup_net()`, net/core/net_namespace.c).
+    fn is_timed(&self, at: Ktime) -> bool {
+        let started = self.armed.get().unwrap_or(self.left_full);
+        self.timer_seen && self.phase.is_time_wait() && at.since(started) < TIME_WAIT + LATE
     }
 }
