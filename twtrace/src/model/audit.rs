@@ -26,17 +26,18 @@ impl Audit {
         let seen = tracker.seen(begin.netns);
         // A FIN_WAIT2 of 4 s or less is counted by another name: tcp_time_wait(), inet_twsk_schedule().
         let time_waits = delta("TW") + delta("TWKilled");
+        // Before 5.17, the same two are counted by tw_timer_handler().
+        let ends = tracker.sees_timers().then_some(seen.timed_out);
         let lines = [
-            ("ActiveOpens", delta("ActiveOpens"), seen.active_opens),
-            ("PassiveOpens", delta("PassiveOpens"), seen.passive_opens),
-            ("TW", time_waits, seen.time_waits),
-            ("TWRecycled", delta("TWRecycled"), seen.recycled),
-            ("TCPTimeWaitOverflow", delta("TCPTimeWaitOverflow"), seen.overflows),
+            ("ActiveOpens", delta("ActiveOpens"), Some(seen.active_opens)),
+            ("PassiveOpens", delta("PassiveOpens"), Some(seen.passive_opens)),
+            ("TW", time_waits, if begin.time_waits_at_birth { Some(seen.time_waits) } else { ends }),
+            ("TWRecycled", delta("TWRecycled"), Some(seen.recycled)),
+            ("TCPTimeWaitOverflow", delta("TCPTimeWaitOverflow"), Some(seen.overflows)),
         ];
-        lines
-            .into_iter()
-            .filter(|(counter, ..)| *counter != "TW" || begin.time_waits_at_birth)
-            .map(|(counter, kernel, seen_here)| AuditLine { counter, kernel, seen: seen_here, slack: seen.slack })
-            .collect()
+        let line = |(counter, kernel, here): (_, _, Option<u64>)| {
+            Some(AuditLine { counter, kernel, seen: here?, slack: seen.slack })
+        };
+        lines.into_iter().filter_map(line).collect()
     }
 }

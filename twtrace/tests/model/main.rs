@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics")]
 
 mod attribution;
+mod audit;
 mod bootstrap;
 mod carried;
 mod closing;

@@ -73,6 +73,8 @@ pub struct Seen {
     pub passive_opens: u64,
     /// Time-wait sockets made, those that stand for FIN_WAIT2 included: `TcpExtTW`.
     pub time_waits: u64,
+    /// Those whose timer ran out: `TcpExtTW` before 5.17. Only where timers are traced.
+    pub timed_out: u64,
     /// Time-wait sockets that a connect took over: `TcpExtTWRecycled`.
     pub recycled: u64,
     /// Time-wait sockets that could not be made: `TcpExtTCPTimeWaitOverflow`.
@@ -202,6 +204,11 @@ impl Tracker {
     /// What was seen in a namespace, for the audit.
     pub fn seen(&self, netns: u32) -> Seen {
         self.seen.get(&netns).copied().unwrap_or_default()
+    }
+
+    /// Whether it is told when the timer of a time-wait socket runs out.
+    pub fn sees_timers(&self) -> bool {
+        self.means.timer_ends
     }
 
     /// The lives that are not wholly over, as they would be given out now.

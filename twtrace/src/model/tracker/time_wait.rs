@@ -116,6 +116,9 @@ impl Tracker {
     }
 
     pub(super) fn timer(&mut self, timer: &Timer) {
+        if timer.event == TimerEvent::Expire {
+            self.seen_at(timer.at, timer.netns).timed_out += 1;
+        }
         let Some(key) = self.time_wait_socket(timer) else { return };
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.last_seen = timer.at;
