@@ -61,6 +61,10 @@ struct Outcome {
     skipped: usize,
 }
 
+/// What a guest brings, in the folder of its run.
+const TABLES: &str = "tables";
+const RECORDINGS: &str = "recordings";
+
 /// A scenario for each mechanism, of those that do not depend on how fast the machine is.
 const SHORT: [&str; 4] = ["programs", "late_fin::exact", "late_fin::sock_diag", "taken_over_by_a_syn::exact"];
 
@@ -150,19 +154,19 @@ impl Lab {
         let how = if machine.kvm { "by KVM" } else { "emulated" };
         eprintln!("xtask: the kernel tests on {name}, {how}");
         let folder = self.folder.join("runs").join(name.replace(' ', "-"));
-        let tables = folder.join("tables");
-        let script =
-            self.script(arguments, &name_of_tables(&kernel.release, arguments.lockdown), &tables, machine.kvm)?;
+        let tables = name_of_tables(&kernel.release, arguments.lockdown);
+        let script = self.script(arguments, &tables, &folder, machine.kvm)?;
         let errand =
             Errand { script: &script, folder: &folder, patience: Duration::from_secs(arguments.patience * 60) };
         let began = Instant::now();
         let status = machine.run(&kernel, &errand)?;
         if arguments.table {
-            copy(&tables, &self.tables())?;
+            copy(&folder.join(TABLES), &self.tables())?;
         }
         let output = fs::read(folder.join(boot::OUTPUT))?;
         let outcome = Outcome::read(name.clone(), &String::from_utf8_lossy(&output), status);
-        eprintln!("xtask: {name} took {:.0} s; {}", began.elapsed().as_secs_f64(), folder.display());
+        eprintln!("xtask: {name} took {:.0} s", began.elapsed().as_secs_f64());
+        eprintln!("xtask: the console, what the tests said, and their recordings are in {}", folder.display());
         Ok(outcome)
     }
 }
@@ -173,8 +177,8 @@ impl Lab {
         self.root.join("twtrace/tests/matrix")
     }
 
-    /// What the guest does.
-    fn script(&self, arguments: &Arguments, name: &str, tables: &Path, kvm: bool) -> Result<String> {
+    /// What the guest does; it can write to `own` alone.
+    fn script(&self, arguments: &Arguments, tables: &str, own: &Path, kvm: bool) -> Result<String> {
         let Programs { twtrace, folder, .. } = &self.programs;
         // From memory: the guest reads this machine's files slowly, and a build beside it may replace them.
         let mut script = format!(
@@ -193,13 +197,13 @@ impl Lab {
         if !kvm {
             script += "export TWTRACE_SLACK=3000\n";
         }
+        let recordings = own.join(RECORDINGS);
+        let recordings = boot::path(&recordings)?;
+        script += &format!("mkdir {recordings} && export TWTRACE_RECORDINGS={recordings} || exit\n");
         if arguments.table {
-            // A guest can write to its own folder alone.
-            let (new, old) = (boot::path(tables)?, self.tables());
-            script += &format!(
-                "mkdir {new} && export TWTRACE_MATRIX={new} || exit\ncp {}/{name}.* {new}\n",
-                boot::path(&old)?
-            );
+            let (new, old) = (own.join(TABLES), self.tables());
+            let (new, old) = (boot::path(&new)?, boot::path(&old)?);
+            script += &format!("mkdir {new} && export TWTRACE_MATRIX={new} || exit\ncp {old}/{tables}.* {new}\n");
         }
         script += "/tmp/kernel";
         Ok(script)

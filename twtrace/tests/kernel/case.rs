@@ -57,7 +57,7 @@ impl Case {
         let (inode, networks) = (home.inode().to_string(), tier.networks());
         // The classic tracepoint cannot read a socket's namespace.
         let filter = if tier == Tier::Classic { ["--local-addr", &networks] } else { ["--netns", &inode] };
-        let tracer = Tracer::start(tier, &[&filter, arguments].concat())?;
+        let tracer = Tracer::start(crate::matrix::played(), tier, &[&filter, arguments].concat())?;
         Ok(Self::with(tier, Arc::new(Stage { tracer, home }), None))
     }
 
@@ -291,7 +291,8 @@ fn shared_stage(tier: Tier) -> Result<Arc<Stage>> {
 
 fn stage(tier: Tier) -> Result<Stage> {
     let home = Netns::new(tier)?;
-    Ok(Stage { tracer: Tracer::start(tier, &["--ring", "64M", "--local-addr", &tier.networks()])?, home })
+    let arguments = ["--ring", "64M", "--local-addr", &tier.networks()];
+    Ok(Stage { tracer: Tracer::start(format!("shared::{tier}"), tier, &arguments)?, home })
 }
 
 /// Ends the shared tracers, and says what is wrong with their runs as a whole.

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,8 +18,15 @@ const ATTACH: Duration = Duration::from_secs(180);
 /// From SIGINT to the summary.
 const FINISH: Duration = Duration::from_secs(180);
 
+const TWTRACE: &str = env!("CARGO_BIN_EXE_twtrace");
+const WATCH_JSON: [&str; 4] = ["watch", "--format", "json", "--events"];
+
+/// The largest recording that is brought out of a guest; a scenario's has some 100 KB.
+const LARGEST: u64 = 16 << 20;
+
 /// A tracer at work.
 pub(crate) struct Tracer {
+    name: String,
     child: Mutex<Child>,
     shown: Arc<Shown>,
     recording: Folder,
@@ -49,12 +56,12 @@ pub(crate) struct Run {
 }
 
 impl Tracer {
-    /// Returns when it is attached.
-    pub(crate) fn start(tier: Tier, arguments: &[&str]) -> Result<Self> {
+    /// Returns when it is attached. Its recording is known by the name.
+    pub(crate) fn start(name: String, tier: Tier, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(TWTRACE);
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let recording = Folder::new(&format!("kernel-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
-        let mut command = watch_json();
-        command.arg("-w").arg(recording.file()).args(tier.arguments()).args(arguments);
+        command.args(WATCH_JSON).arg("-w").arg(recording.file()).args(tier.arguments()).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start twtrace")?;
         let shown = Arc::<Shown>::default();
@@ -88,7 +95,7 @@ impl Tracer {
                 }
             }
         });
-        let tracer = Self { child: Mutex::new(child), shown, recording };
+        let tracer = Self { name, child: Mutex::new(child), shown, recording };
         let attached = |lines: &[Value]| lines.iter().any(|line| line["type"] == "attached").then_some(());
         tracer.wait("the attached line", ATTACH, attached)?;
         Ok(tracer)
@@ -123,31 +130,52 @@ impl Tracer {
 
     /// Sends SIGINT and waits for the end; the recording must say what the run has said.
     pub(crate) fn finish(&self) -> Result<Run> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        kill_process(Pid::from_child(&child), Signal::INT).context("twtrace has ended by itself")?;
-        let give_up = Instant::now() + FINISH;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            ensure!(Instant::now() < give_up, "twtrace does not end on SIGINT in {FINISH:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let status = self.end()?;
         let over = |output: &mut Output| !output.over;
         let output = self.shown.more.wait_while(self.shown.lock(), over).unwrap_or_else(PoisonError::into_inner);
         ensure!(output.garbage.is_empty(), "not JSON: {:?}", output.garbage);
-        let replayed = watch_json().arg("-r").arg(self.recording.file()).output().context("cannot start twtrace")?;
+        let mut replay = Command::new(TWTRACE);
+        let replayed =
+            replay.args(WATCH_JSON).arg("-r").arg(self.recording.file()).output().context("cannot start twtrace")?;
         let said = |lines: &[String]| lines.get(1..).map(<[String]>::to_vec).unwrap_or_default();
         let replayed: Vec<String> = String::from_utf8(replayed.stdout)?.lines().map(str::to_owned).collect();
         differ(&said(&output.said), &said(&replayed))?;
         Ok(Run { lines: output.lines.clone(), exit: status.code() })
     }
-}
 
-fn watch_json() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_twtrace"));
-    command.args(["watch", "--format", "json", "--events"]);
-    command
+    /// Has it end by itself.
+    fn end(&self) -> Result<ExitStatus> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).context("twtrace has ended by itself")?;
+        let give_up = Instant::now() + FINISH;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < give_up, "twtrace does not end on SIGINT in {FINISH:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Brings the recording to the folder that `TWTRACE_RECORDINGS` names, whatever became of its scenario.
+    fn bring(&self) -> Result<()> {
+        let Some(folder) = std::env::var_os("TWTRACE_RECORDINGS") else { return Ok(()) };
+        self.end()?;
+        let size = std::fs::metadata(self.recording.file())?.len();
+        ensure!(size <= LARGEST, "it has {size} bytes, more than {LARGEST}");
+        // A scenario may have one tracer after another.
+        let names = (1..).map(|number| match number {
+            1 => format!("{}.arrows", self.name),
+            _ => format!("{}-{number}.arrows", self.name),
+        });
+        let mut places = names.map(|name| PathBuf::from(&folder).join(name.replace("::", "-")));
+        let place = places.find(|place| !place.exists()).context("no name is left")?;
+        std::fs::copy(self.recording.file(), place)?;
+        Ok(())
+    }
 }
 
 /// The first line in which a replay differs from its run, if there is one. The lines before are about the run itself.
@@ -174,6 +202,9 @@ impl Shown {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
+        if let Err(error) = self.bring() {
+            println!("the recording of {} is not brought: {error:#}", self.name);
+        }
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // Already gone is as good.
         let _gone = child.kill();
