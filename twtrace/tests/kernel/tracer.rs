@@ -2,6 +2,7 @@
 
 use crate::Tier;
 use crate::folder::Folder;
+use crate::net::Netns;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -58,7 +59,17 @@ pub(crate) struct Run {
 impl Tracer {
     /// Returns when it is attached. Its recording is known by the name.
     pub(crate) fn start(name: String, tier: Tier, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(TWTRACE);
+        Self::start_as(Command::new(TWTRACE), name, tier, arguments)
+    }
+
+    /// The same inside a namespace, whose counters it holds against what it sees.
+    pub(crate) fn start_in(netns: &Netns, name: String, tier: Tier, arguments: &[&str]) -> Result<Self> {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net={}", netns.path())).arg(TWTRACE);
+        Self::start_as(inside, name, tier, arguments)
+    }
+
+    fn start_as(mut command: Command, name: String, tier: Tier, arguments: &[&str]) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let recording = Folder::new(&format!("kernel-{}", STARTED.fetch_add(1, Ordering::Relaxed)));
         command.args(WATCH_JSON).arg("-w").arg(recording.file()).args(tier.arguments()).args(arguments);

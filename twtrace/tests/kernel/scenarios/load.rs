@@ -24,11 +24,10 @@ const COUNT: usize = 2_003;
 const BURST: usize = 3_001;
 
 /// Connects and closes so many times, one after the other; the kernel's counter must agree.
-fn flood(case: &Case, count: usize) -> Result<(Puppet, Puppet)> {
-    let netns = case.home();
+pub(super) fn flood(netns: &Netns, address: &str, count: usize) -> Result<(Puppet, Puppet)> {
     let (mut client, mut server) = (Puppet::new(netns)?, Puppet::new(netns)?);
     let opened = netns.counter("ActiveOpens")?;
-    let end = server.does(&format!("listen l {} 128", case.at(8099)))?.end()?;
+    let end = server.does(&format!("listen l {address} 128"))?.end()?;
     server.start(&format!("serve l {count}"))?;
     client.does(&format!("flood {end} {count}"))?;
     server.done()?;
@@ -52,7 +51,7 @@ fn counted_exactly(tier: Tier) -> Result<()> {
     netns.set("tcp_tw_reuse", "0")?;
     let case = Case::own(tier, &[], netns)?;
     let netns = case.home();
-    let (client, server) = flood(&case, COUNT)?;
+    let (client, server) = flood(netns, &case.at(8099), COUNT)?;
     let run = case.finish()?;
     ensure!(run.exit == Some(0), "it ended with {:?}", run.exit);
     ensure!(!run.lines.iter().any(|line| line["type"] == "lost"), "it lost events");
@@ -82,7 +81,7 @@ fn tiny_ring(tier: Tier) -> Result<()> {
     let netns = Netns::new(tier)?;
     let case = Case::own(tier, &["--ring", "4096", "--fail-on-loss"], netns)?;
     let netns = case.home();
-    flood(&case, BURST)?;
+    flood(netns, &case.at(8099), BURST)?;
     let run = case.finish()?;
     ensure!(run.exit == Some(3), "it ended with {:?}, and not with 3", run.exit);
     let losses = run.lines.iter().filter(|line| line["type"] == "lost" && line["where"] == "ring");

@@ -11,6 +11,7 @@ mod owners;
 mod places;
 mod raw;
 mod resets;
+mod tiers;
 mod time_wait;
 mod traffic;
 mod uring;
@@ -37,6 +38,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         time_wait::all(),
         fin_wait2::all(),
         traffic::all(),
+        tiers::all(),
     ]
     .into_iter()
     .flatten()
