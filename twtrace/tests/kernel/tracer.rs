@@ -3,6 +3,7 @@
 use crate::Tier;
 use crate::folder::Folder;
 use crate::net::Netns;
+use crate::puppet::EMULATED;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Loading and attaching, on a machine that is busy or emulated.
+/// Loading and attaching, on a machine that is busy.
 const ATTACH: Duration = Duration::from_secs(180);
 
 /// From SIGINT to the summary.
@@ -108,7 +109,7 @@ impl Tracer {
         });
         let tracer = Self { name, child: Mutex::new(child), shown, recording };
         let attached = |lines: &[Value]| lines.iter().any(|line| line["type"] == "attached").then_some(());
-        tracer.wait("the attached line", ATTACH, attached)?;
+        tracer.wait("the attached line", ATTACH + *EMULATED * 60, attached)?;
         Ok(tracer)
     }
 

@@ -4,7 +4,7 @@ use super::{EXPIRED, HELD};
 use crate::case::{Case, Pair};
 use crate::lifecycle::any;
 use crate::net::Netns;
-use crate::puppet::hold;
+use crate::puppet::{EMULATED, hold};
 use crate::{Play::Own, Scenario, Tier};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -13,6 +13,9 @@ use std::time::Duration;
 pub(super) fn all() -> Vec<Scenario> {
     vec![Scenario { name: "from_before_the_start", play: Own(from_before_the_start), tiers: Tier::ALL }]
 }
+
+/// The kernel keeps a FIN_WAIT2 without an owner for a minute; somewhat less, so that it is there for sure.
+const FIN_TIMEOUT: u64 = 55_000_000_000;
 
 /// One tracer, and three connections that it comes upon: established, half-way in CLOSE_WAIT, and over but for its
 /// TIME_WAIT.
@@ -27,9 +30,14 @@ fn from_before_the_start(tier: Tier) -> Result<()> {
     halfway.server.does("await s fin")?;
     hold(HELD);
     let case = Case::own(tier, &["--ring", "64M"], home)?;
-    hold(HELD);
+    // It reads the tables once it is attached, and nothing shows that it has.
+    hold(HELD + *EMULATED);
     let established_closes = established.client_closes_first(HELD)?;
     let halfway_second = halfway.server.does("close s")?;
+    if halfway_second.after - halfway_first.before > FIN_TIMEOUT {
+        crate::skip(&crate::matrix::played(), "this machine takes longer than tcp_fin_timeout to attach".to_owned());
+        return Ok(());
+    }
     let outcome = check(&case, &established, &established_closes, &halfway, &(halfway_first, halfway_second), &over);
     let run = case.finish()?;
     if run.exit != Some(0) {
@@ -84,14 +92,17 @@ fn check(
         // To a jiffy at either end.
         life.lasted("CLOSE_WAIT", &halfway_first.until_within(halfway_second, Duration::from_millis(80)));
     }
-    case.life("half-way client", client, server)?
-        .says(&before)
+    let life = case.life("half-way client", client, server)?;
+    life.says(&before)
         .says(&json!({
             "closed_first": any([json!("local"), Value::Null]), "close": any([json!("fin"), Value::Null]),
             "time_wait": { "end": "expired" },
         }))
-        .went_through(&["FIN_WAIT2", "TIME_WAIT"])
         .lasted("TIME_WAIT", &EXPIRED);
+    // On a machine so busy that the table is read after the FIN, nobody can know of what was before.
+    if life.states() != ["TIME_WAIT"] {
+        life.went_through(&["FIN_WAIT2", "TIME_WAIT"]);
+    }
 
     let (client, server) = (over.client_end, over.server_end);
     case.life("TIME_WAIT", client, server)?
