@@ -3,13 +3,16 @@
 //! The guest sees this machine's files, so what runs there is what was built here. Everything is kept in target/vm.
 
 mod archive;
+mod arm64;
 mod boot;
+mod programs;
 
-use crate::{cargo, packages, root, succeed, target};
+use crate::{packages, root, target};
 use anyhow::{Context as _, Result, ensure};
 use archive::Archive;
+use arm64::Arm64;
 use boot::{Errand, Machine};
-use serde_json::Value;
+use programs::Programs;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -20,7 +23,9 @@ use std::{
 /// What twtrace is to be right on: the oldest, three that were long about, and the newest.
 const MATRIX: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "newest"];
 
-const PACKAGES: [&str; 6] = ["binutils", "busybox-static", "iproute2", "kmod", "python3-venv", "qemu-system-x86"];
+/// What every guest takes, and what one of this machine's architecture takes.
+const PACKAGES: [&str; 2] = ["binutils", "kmod"];
+const OWN_PACKAGES: [&str; 4] = ["busybox-static", "iproute2", "python3-venv", "qemu-system-x86"];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,8 +36,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     scenario: Vec<String>,
     /// What CI has the time for: a few scenarios on the oldest and the newest kernel, and no failure where none can boot
-    #[arg(long, conflicts_with_all = ["kernels", "scenario"])]
+    #[arg(long, conflicts_with_all = ["kernels", "scenario", "arch"])]
     short: bool,
+    /// Emulate a machine of another architecture than this one's
+    #[arg(long)]
+    arch: Option<Architecture>,
     /// Confine the guest's kernel
     #[arg(long)]
     lockdown: Option<Lockdown>,
@@ -51,6 +59,19 @@ pub(crate) struct Arguments {
 enum Lockdown {
     Integrity,
     Confidentiality,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Architecture {
+    Arm64,
+}
+
+/// A guest's kind of machine.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// This machine's own.
+    Own,
+    Arm64,
 }
 
 /// What came of one kernel.
@@ -72,7 +93,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.short {
         return run_short();
     }
-    let lab = Lab::new(arguments.release)?;
+    let kind = match arguments.arch {
+        Some(Architecture::Arm64) if archive::OWN != "arm64" => Kind::Arm64,
+        _ => Kind::Own,
+    };
+    let lab = Lab::new(kind, arguments.release)?;
     let mut good = true;
     for wanted in &arguments.kernels {
         // The others may boot.
@@ -95,11 +120,12 @@ fn run_short() -> Result<ExitCode> {
         scenario,
         short: true,
         release: false,
+        arch: None,
         lockdown: None,
         table: false,
         patience: 6,
     };
-    let lab = Lab::new(false);
+    let lab = Lab::new(Kind::Own, false);
     let mut good = true;
     for wanted in [MATRIX[0], MATRIX[MATRIX.len() - 1]] {
         let test = || match &lab {
@@ -119,43 +145,60 @@ fn run_short() -> Result<ExitCode> {
 struct Lab {
     root: PathBuf,
     folder: PathBuf,
-    vng: PathBuf,
     archive: Archive,
     programs: Programs,
+    boots: Boots,
 }
 
-/// The kernel tests and twtrace as they were built, and the folder that has both without what only a debugger reads.
-struct Programs {
-    tests: PathBuf,
-    twtrace: PathBuf,
-    folder: PathBuf,
+/// What boots kernels.
+enum Boots {
+    Virtme(PathBuf),
+    Arm64(Arm64),
 }
 
 impl Lab {
-    fn new(release: bool) -> Result<Self> {
+    fn new(kind: Kind, release: bool) -> Result<Self> {
         let root = root()?;
-        let folder = target(&root).join("vm");
-        ensure!(!folder.starts_with("/tmp"), "a guest has a /tmp of its own, and cannot see {}", folder.display());
-        let missing = packages::ensure(&PACKAGES)?;
+        let target = target(&root);
+        ensure!(!target.starts_with("/tmp"), "a guest has a /tmp of its own, and cannot see {}", target.display());
+        let (own, architecture) = match kind {
+            Kind::Own => (&OWN_PACKAGES, archive::OWN),
+            Kind::Arm64 => (&arm64::PACKAGES, "arm64"),
+        };
+        let missing = packages::ensure(&[&PACKAGES[..], own].concat())?;
         ensure!(missing.is_empty(), "cannot boot a kernel without {0}: apt-get install {0}", missing.join(" "));
-        let vng = virtme_ng(&folder)?;
-        let archive = Archive::open(&folder)?;
-        let programs = Programs::build(&root, &folder.join("programs"), release)?;
-        Ok(Self { root, folder, vng, archive, programs })
+        let folder = match kind {
+            Kind::Own => target.join("vm"),
+            Kind::Arm64 => target.join("vm/arm64"),
+        };
+        let archive = Archive::open(&folder, architecture)?;
+        let boots = match kind {
+            Kind::Own => Boots::Virtme(virtme_ng(&folder)?),
+            Kind::Arm64 => Boots::Arm64(Arm64::new(&archive, &folder, vec![root.clone(), target])?),
+        };
+        let programs = Programs::build(&root, &folder.join("programs"), release, kind)?;
+        Ok(Self { root, folder, archive, programs, boots })
     }
 
     fn test(&self, wanted: &str, arguments: &Arguments) -> Result<Outcome> {
         let kernel = self.archive.kernel(wanted)?;
-        let machine = Machine::new(self.vng.clone(), &kernel, &self.folder)?;
+        let machine = match &self.boots {
+            Boots::Virtme(vng) => Machine::own(vng, &kernel, &self.folder)?,
+            Boots::Arm64(arm64) => Machine::Arm64(arm64),
+        };
         let name = match arguments.lockdown {
             Some(lockdown) => format!("{} in {} lockdown", kernel.release, lockdown.name()),
             None => kernel.release.clone(),
         };
-        let how = if machine.kvm { "by KVM" } else { "emulated" };
+        let how = if machine.is_emulated() { "emulated" } else { "by KVM" };
         eprintln!("xtask: the kernel tests on {name}, {how}");
         let folder = self.folder.join("runs").join(name.replace(' ', "-"));
-        let tables = name_of_tables(&kernel.release, arguments.lockdown);
-        let script = self.script(arguments, &tables, &folder, machine.kvm)?;
+        let script = self.script(
+            arguments,
+            &name_of_tables(&kernel.release, arguments.lockdown),
+            &folder,
+            machine.is_emulated(),
+        )?;
         let errand =
             Errand { script: &script, folder: &folder, patience: Duration::from_secs(arguments.patience * 60) };
         let began = Instant::now();
@@ -178,7 +221,7 @@ impl Lab {
     }
 
     /// What the guest does; it can write to `own` alone.
-    fn script(&self, arguments: &Arguments, tables: &str, own: &Path, kvm: bool) -> Result<String> {
+    fn script(&self, arguments: &Arguments, tables: &str, own: &Path, emulated: bool) -> Result<String> {
         let Programs { twtrace, folder, .. } = &self.programs;
         // From memory: the guest reads this machine's files slowly, and a build beside it may replace them.
         let mut script = format!(
@@ -194,7 +237,7 @@ impl Lab {
         if !scenarios.is_empty() {
             script += &format!("export TWTRACE_SCENARIOS='{}'\n", scenarios.replace('\'', ""));
         }
-        if !kvm {
+        if emulated {
             script += "export TWTRACE_SLACK=3000\n";
         }
         let recordings = own.join(RECORDINGS);
@@ -254,11 +297,13 @@ impl Outcome {
     }
 }
 
-/// The kernel's version, and its lockdown if it is in one: as the tests name their tables.
+/// The kernel's version, its architecture if it is another, and its lockdown if it is in one: as the tests name their
+/// tables.
 fn name_of_tables(release: &str, lockdown: Option<Lockdown>) -> String {
     let version: Vec<&str> = release.split('.').take(2).collect();
+    let architecture = if release.ends_with("-arm64") { "-aarch64" } else { "" };
     let lockdown = lockdown.map(|lockdown| format!("-{}", lockdown.name())).unwrap_or_default();
-    format!("{}{lockdown}", version.join("."))
+    format!("{}{architecture}{lockdown}", version.join("."))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -286,37 +331,6 @@ fn virtme_ng(folder: &Path) -> Result<PathBuf> {
     }
     ensure!(works(&got), "cannot boot a kernel without virtme-ng: pip install virtme-ng");
     Ok(got)
-}
-
-impl Programs {
-    /// Builds the kernel tests, and twtrace with them.
-    fn build(root: &Path, folder: &Path, release: bool) -> Result<Self> {
-        let output = cargo()
-            .args(["test", "--package", "twtrace", "--test", "kernel", "--no-run", "--locked"])
-            .arg("--message-format=json-render-diagnostics")
-            .args(release.then_some("--release"))
-            .current_dir(root)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot start cargo test")?;
-        ensure!(output.status.success(), "cannot build the kernel tests: cargo test --test kernel says why");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let messages: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let built = |name: &str| {
-            let mut built = messages.iter().filter(|message| message["target"]["name"] == name);
-            let program = built.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-            program.with_context(|| format!("cargo test does not say where it has put {name}"))
-        };
-        let programs = Self { tests: built("kernel")?, twtrace: built("twtrace")?, folder: folder.to_owned() };
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        for (program, name) in [(&programs.tests, "kernel"), (&programs.twtrace, "twtrace")] {
-            let mut strip = Command::new("strip");
-            strip.arg("--strip-debug").arg("-o").arg(folder.join(name)).arg(program);
-            succeed(&mut strip, "take the debugger's part out of the tests")?;
-        }
-        Ok(programs)
-    }
 }
 
 #[cfg(test)]

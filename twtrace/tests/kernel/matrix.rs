@@ -86,14 +86,18 @@ fn parse(text: &str) -> Lines {
     lines
 }
 
-/// This kernel's version, and its lockdown if it is in one: the name of its tables.
+/// This kernel's version, its architecture if it is not x86-64, and its lockdown if it is in one: the name of its tables.
 pub(crate) fn kernel() -> Result<String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let version: Vec<&str> = release.split('.').take(2).collect();
     let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     let confined = ["integrity", "confidentiality"].into_iter().find(|mode| lockdown.contains(&format!("[{mode}]")));
     let confined = confined.map(|mode| format!("-{mode}")).unwrap_or_default();
-    Ok(format!("{}{confined}", version.join(".")))
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => String::new(),
+        other => format!("-{other}"),
+    };
+    Ok(format!("{}{architecture}{confined}", version.join(".")))
 }
 
 /// Where tables are read, or written.

@@ -17,7 +17,7 @@ use std::{
 const RELEASES: [&str; 4] = ["bullseye", "bookworm", "trixie", "forky"];
 
 /// Debian's name for this machine's architecture, which ends a kernel's release, too.
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+pub(crate) const OWN: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
 /// How long lists of packages are good for.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,6 +25,7 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 /// The archive, and what was taken out of it.
 pub(crate) struct Archive {
     folder: PathBuf,
+    architecture: &'static str,
     lists: bool,
 }
 
@@ -44,12 +45,33 @@ impl Kernel {
     pub(crate) fn boot(&self) -> PathBuf {
         self.folder.join("boot")
     }
+
+    /// Those of all releases, of which there is one.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.folder.join("lib/modules")
+    }
+
+    /// The files of some modules and of those that they need, in the order to load them.
+    pub(crate) fn with_what_they_need(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for module in modules {
+            let mut modprobe = Command::new("/sbin/modprobe");
+            modprobe.arg("--dirname").arg(&self.folder).args(["--set-version", &self.release]);
+            let output = modprobe.args(["--show-depends", module]).output().context("cannot start modprobe")?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            ensure!(output.status.success(), "the kernel {} has no module {module}", self.release);
+            // "insmod /.../9p.ko.xz ", or "builtin 9p"
+            let needed = text.lines().filter_map(|line| Some(PathBuf::from(line.strip_prefix("insmod ")?.trim())));
+            files.extend(needed.filter(|file| !files.contains(file)).collect::<Vec<_>>());
+        }
+        Ok(files)
+    }
 }
 
 impl Archive {
     /// Reads the archive's lists; without them, what was unpacked before is all there is.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let mut archive = Self { folder: folder.to_owned(), lists: true };
+    pub(crate) fn open(folder: &Path, architecture: &'static str) -> Result<Self> {
+        let mut archive = Self { folder: folder.to_owned(), architecture, lists: true };
         if let Err(error) = archive.update() {
             eprintln!("xtask: {error:#}");
             archive.lists = false;
@@ -80,19 +102,19 @@ impl Archive {
         let Ok(entries) = fs::read_dir(self.kernels()) else { return Ok(BTreeSet::new()) };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         // What is half unpacked has another name.
-        Ok(names.filter(|name| name.ends_with(ARCHITECTURE)).collect())
+        Ok(names.filter(|name| name.ends_with(self.architecture)).collect())
     }
 
     /// Releases of all kernels that the archive has.
     fn offered(&self) -> Result<BTreeSet<String>> {
-        let pattern = format!("^linux-image-[0-9].*-{ARCHITECTURE}$");
+        let pattern = format!("^linux-image-[0-9].*-{}$", self.architecture);
         let output = self.apt("apt-cache").args(["search", "--names-only", &pattern]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let names = text.lines().filter_map(|line| line.split(' ').next()?.strip_prefix("linux-image-"));
         // Other flavours have no 9p, by which the guest sees this machine's files; and what is no full version is a
         // package without content.
         let plain = names.filter(|name| {
-            let flavour = name.strip_suffix(ARCHITECTURE).map(|rest| rest.trim_end_matches('-'));
+            let flavour = name.strip_suffix(self.architecture).map(|rest| rest.trim_end_matches('-'));
             flavour.is_some_and(|rest| !rest.ends_with("-cloud") && !rest.ends_with("-rt") && numbers(rest).len() > 2)
         });
         Ok(plain.map(str::to_owned).collect())
@@ -163,6 +185,16 @@ impl Archive {
         Ok([image.clone()].into_iter().chain(own.map(str::to_owned)).collect())
     }
 
+    /// The files of some packages and of those that they need, as for a machine that has none.
+    pub(crate) fn with_what_they_need(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut apt = self.apt("apt-get");
+        // It installs nothing, so it need not keep this machine's own from it.
+        apt.args(["--quiet=2", "--option=Debug::NoLocking=1", "--download-only", "--no-install-recommends", "--yes"]);
+        succeed(apt.arg("install").args(packages), &format!("download {}", packages.join(", ")))?;
+        let files = fs::read_dir(self.folder.join("apt/cache/archives"))?.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")).collect())
+    }
+
     fn apt(&self, program: &str) -> Command {
         let folder = self.folder.join("apt");
         let mut command = Command::new(program);
@@ -176,7 +208,8 @@ impl Archive {
             command.arg(format!("--option={option}={}", place.display()));
         }
         command.args([
-            &format!("--option=APT::Architecture={ARCHITECTURE}"),
+            &format!("--option=APT::Architecture={}", self.architecture),
+            &format!("--option=APT::Architectures={}", self.architecture),
             "--option=APT::Sandbox::User=",
             "--option=Acquire::Languages=none",
             "--option=Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
@@ -239,7 +272,7 @@ fn newest<'a>(releases: &'a BTreeSet<String>, wanted: &str) -> Option<&'a str> {
 
 /// `6.12.117+deb13-amd64` is 6, 12, 117, 13; the architecture's own number is none.
 fn numbers(version: &str) -> Vec<u64> {
-    let version = version.trim_end_matches(ARCHITECTURE);
+    let version = version.trim_end_matches("amd64").trim_end_matches("arm64");
     version.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
@@ -257,6 +290,9 @@ mod tests {
         assert_eq!(newest(&releases, "6.12"), Some("6.12.117+deb13-amd64"));
         assert_eq!(newest(&releases, "newest"), Some("7.2.12+deb14-amd64"));
         assert_eq!(newest(&releases, "5.10"), None);
+        // Debian's 64 is no part of the version.
+        let releases = ["6.12.9+deb13-arm64", "6.12.9+deb13.1-arm64"].into_iter().map(str::to_owned).collect();
+        assert_eq!(newest(&releases, "6.12"), Some("6.12.9+deb13.1-arm64"));
         assert_eq!(newest(&releases, "latest"), None);
     }
 

@@ -1,6 +1,6 @@
-//! One boot of a kernel under QEMU, by virtme-ng: this machine's files, read only, and one folder to write to.
+//! One boot of a kernel under QEMU: this machine's files, read only, and one folder to write to.
 
-use super::archive::Kernel;
+use super::{archive::Kernel, arm64::Arm64};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -18,9 +18,13 @@ const START: Duration = Duration::from_secs(300);
 const QUICK_START: Duration = Duration::from_secs(60);
 
 /// What boots kernels here.
-pub(crate) struct Machine {
-    pub(crate) vng: PathBuf,
-    pub(crate) kvm: bool,
+pub(crate) enum Machine<'a> {
+    /// This machine's own architecture, with this machine's own files.
+    Own {
+        vng: PathBuf,
+        kvm: bool,
+    },
+    Arm64(&'a Arm64),
 }
 
 /// What to do in the guest, as root.
@@ -40,24 +44,27 @@ pub(crate) const OUTPUT: &str = "output.txt";
 const CONSOLE: &str = "console.txt";
 const STATUS: &str = "status";
 
-impl Machine {
+impl Machine<'_> {
     /// KVM is used where it carries the kernel, which is tried with this one.
-    pub(crate) fn new(vng: PathBuf, kernel: &Kernel, folder: &Path) -> Result<Self> {
-        let kvm = File::options().read(true).write(true).open("/dev/kvm").is_ok();
-        let mut machine = Self { vng, kvm };
+    pub(crate) fn own(vng: &Path, kernel: &Kernel, folder: &Path) -> Result<Self> {
+        let machine = |kvm| Self::Own { vng: vng.to_owned(), kvm };
         // A hypervisor below this machine may lend it a /dev/kvm that hangs; it is asked once.
         let hangs = folder.join("kvm-hangs");
-        machine.kvm &= !hangs.exists();
-        if machine.kvm {
+        let kvm = File::options().read(true).write(true).open("/dev/kvm").is_ok() && !hangs.exists();
+        if kvm {
             let trial = folder.join("kvm");
             let errand = Errand { script: "true", folder: &trial, patience: QUICK_START };
-            if let Err(error) = machine.run(kernel, &errand) {
+            if let Err(error) = machine(true).run(kernel, &errand) {
                 eprintln!("xtask: emulating, since KVM does not carry a guest: {error:#}");
                 fs::write(&hangs, "")?;
-                machine.kvm = false;
+                return Ok(machine(false));
             }
         }
-        Ok(machine)
+        Ok(machine(kvm))
+    }
+
+    pub(crate) fn is_emulated(&self) -> bool {
+        !matches!(self, Self::Own { kvm: true, .. })
     }
 
     /// Boots, runs the errand and comes back with its exit status.
@@ -69,7 +76,7 @@ impl Machine {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         fs::write(folder.join(SCRIPT), self.script(kernel, errand)?)?;
         let mut guest = Guest(self.boot(kernel, folder)?);
-        let start = if self.kvm { QUICK_START } else { START };
+        let start = if self.is_emulated() { START } else { QUICK_START };
         let console = folder.join(CONSOLE);
         let (release, console) = (&kernel.release, console.display());
         guest
@@ -103,19 +110,28 @@ impl Machine {
 
     fn boot(&self, kernel: &Kernel, folder: &Path) -> Result<Child> {
         let console = File::create(folder.join(CONSOLE))?;
-        let mut vng = Command::new("nice");
+        let script = folder.join(SCRIPT);
+        let mut machine = match self {
+            Self::Own { vng, kvm } => virtme(vng, *kvm, kernel, folder, path(&script)?)?,
+            Self::Arm64(arm64) => arm64.command(kernel, folder, path(&script)?)?,
+        };
         // In a group of its own, to be ended with the QEMU that it starts.
-        vng.arg("--adjustment=10").arg(&self.vng).process_group(0);
-        vng.args(["--verbose", "--disable-microvm", "--user=root", "--memory=3G", "--cpus=2"]);
-        if !self.kvm {
-            // An emulated timer on a busy machine is too late for the kernel's check of it (timer_irq_works()).
-            vng.args(["--disable-kvm", "--append=no_timer_check"]);
-        }
-        vng.arg(format!("--rwdir={}", path(folder)?)).arg("--run").arg(kernel.image());
-        vng.arg("--").arg(format!("sh {}/{SCRIPT}", path(folder)?));
-        vng.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
-        vng.spawn().with_context(|| format!("cannot start {}", self.vng.display()))
+        machine.process_group(0).stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+        machine.spawn().with_context(|| format!("cannot start {:?}", machine.get_program()))
     }
+}
+
+fn virtme(vng: &Path, kvm: bool, kernel: &Kernel, folder: &Path, script: &str) -> Result<Command> {
+    let mut virtme = Command::new("nice");
+    virtme.arg("--adjustment=10").arg(vng);
+    virtme.args(["--verbose", "--disable-microvm", "--user=root", "--memory=3G", "--cpus=2"]);
+    if !kvm {
+        // An emulated timer on a busy machine is too late for the kernel's check of it (timer_irq_works()).
+        virtme.args(["--disable-kvm", "--append=no_timer_check"]);
+    }
+    virtme.arg(format!("--rwdir={}", path(folder)?)).arg("--run").arg(kernel.image());
+    virtme.arg("--").arg(format!("sh {script}"));
+    Ok(virtme)
 }
 
 /// In the guest's shell and in virtme-ng's options nothing is quoted.
@@ -128,7 +144,7 @@ pub(crate) fn path(path: &Path) -> Result<&str> {
     Ok(text)
 }
 
-/// virtme-ng and its QEMU, ended when dropped.
+/// QEMU and what has started it, ended when dropped.
 struct Guest(Child);
 
 impl Guest {
@@ -141,7 +157,7 @@ impl Guest {
                 return Ok(());
             }
             if let Some(status) = over {
-                bail!("virtme-ng has ended with {status}");
+                bail!("the guest has ended with {status}");
             }
             ensure!(Instant::now() < give_up, "not in {patience:?}");
             std::thread::sleep(Duration::from_millis(100));
