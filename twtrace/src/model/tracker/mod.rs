@@ -15,13 +15,11 @@ mod plans;
 mod processes;
 mod table;
 mod time_wait;
+mod told;
 mod transition;
 
 use super::wheel::Wheel;
-use super::{
-    Change, Ktime, Lifecycle, Observation, Process, Question, Shown, SocketId, TcpState, observation::Lost,
-    process::Place,
-};
+use super::{Change, Ktime, Lifecycle, Observation, Process, Question, Shown, SocketId, observation::Lost};
 use connection::{Connection, Moment, Phase, Step};
 use connections::{Connections, Key};
 use hashbrown::{HashMap, HashSet};
@@ -30,7 +28,8 @@ use phantoms::Suspect;
 use plans::{Plan, Plans, Purpose};
 use processes::Processes;
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
+pub use told::Glance;
 
 /// How long a connection that is over is kept for what may still be said of it: the reset that
 /// `tcp_send_active_reset()` traces after the state change, the other end's own end, and losses.
@@ -81,19 +80,6 @@ pub struct Seen {
     pub overflows: u64,
     /// Of all these, what happened while the kernel's counters were read, so that they may or may not have it.
     pub slack: u64,
-}
-
-/// A connection at a glance.
-#[derive(Clone, Copy, Debug)]
-pub struct Glance<'a> {
-    /// Its socket.
-    pub socket: SocketId,
-    /// The state it is in.
-    pub state: TcpState,
-    /// When it entered it, where known.
-    pub since: Option<Ktime>,
-    /// Its life as it is kept: without what may be missing in it, and where its owner runs.
-    pub life: &'a Lifecycle,
 }
 
 /// From and until.
@@ -209,33 +195,6 @@ impl Tracker {
     /// Whether it is told when the timer of a time-wait socket runs out.
     pub fn sees_timers(&self) -> bool {
         self.means.timer_ends
-    }
-
-    /// The lives that are not wholly over, as they would be given out now.
-    pub fn live(&self) -> impl Iterator<Item = Lifecycle> {
-        self.connections.iter().filter(|(_, c)| c.phase != Phase::Over).map(|(_, c)| self.tell(c))
-    }
-
-    /// Where a process runs that owns a connection, where that is known.
-    pub fn place(&self, process: &Process) -> Option<&Arc<Place>> {
-        self.processes.place(process)
-    }
-
-    /// The same at a glance, which makes no life of each.
-    pub fn glances(&self) -> impl Iterator<Item = Glance<'_>> {
-        let live = self.connections.iter().filter(|(_, c)| c.phase != Phase::Over);
-        live.map(|(_, c)| Glance { socket: c.socket, state: c.state(), since: c.entered(), life: &c.life })
-    }
-
-    /// The life of this socket so far, if it is followed.
-    pub fn life(&self, socket: SocketId) -> Option<Lifecycle> {
-        self.connections.get(self.connections.find(socket)?).map(|c| self.tell(c))
-    }
-
-    /// The other end of a connection, where it is on this host and followed.
-    pub fn other_end(&self, life: &Lifecycle) -> Option<Lifecycle> {
-        let key = self.connections.with_tuple_anywhere(life.netns, life.tuple.reversed())?;
-        self.connections.get(key).map(|c| self.tell(c))
     }
 
     /// Entries that it keeps for connections, those that are over included: what would grow if one were forgotten.

@@ -209,20 +209,6 @@ impl Tracker {
         }
     }
 
-    pub(super) fn tell(&self, connection: &Connection) -> Lifecycle {
-        let mut lifecycle = connection.told(self.lost);
-        self.put_in_place(&mut lifecycle, connection.phase);
-        lifecycle
-    }
-
-    /// Says whose it is as far as that still holds, and where that runs.
-    pub(super) fn put_in_place(&self, lifecycle: &mut Lifecycle, phase: Phase) {
-        if phase != Phase::Over {
-            self.listeners.settle(lifecycle, self.means.accepts);
-        }
-        lifecycle.place = lifecycle.owner.and_then(|owner| self.place(&owner.process)).cloned();
-    }
-
     /// Plans to [seek the owner](Self::seek_owner) unless it shows itself.
     pub(super) fn plan_owner(&mut self, key: Key, at: Ktime) {
         if !self.connections.get(key).is_some_and(Connection::has_shown_owner) {
