@@ -119,7 +119,9 @@ async fn drain(
         let reading = lanes.read(until, &mut records);
         let (lost, recursions) = losses.count(loaded, lanes);
         let drained = (!reading.more).then_some(until);
-        let batch = Batch { records: records.freeze(), drained, lost, recursions, garbage: reading.garbage };
+        let records = records.freeze();
+        lanes.keep(&records);
+        let batch = Batch { records, drained, lost, recursions, garbage: reading.garbage };
         if batches.send(batch).await.is_err() {
             return false;
         }

@@ -8,11 +8,11 @@ use super::{
     decode::{record_length, records},
 };
 use crate::model::Ktime;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, VecDeque},
     ffi::c_void,
     io,
     mem::offset_of,
@@ -29,6 +29,9 @@ pub const SETTLED: Duration = Duration::from_micros(100);
 /// How often to look again at a writer in the middle of a record, which is there for some 100 ns.
 const LOOKS: u32 = 1000;
 
+/// How much of what was read is kept to be looked at again, with the batch in which it ends.
+const KEPT: usize = 64 * 1024;
+
 /// The lanes of all CPUs, mapped from the kernel's memory.
 pub struct Lanes {
     lanes: Region,
@@ -40,6 +43,8 @@ pub struct Lanes {
     heads: Vec<u64>,
     /// Records left out because they say again what another one says.
     repeated: u64,
+    /// What was read last, the newest behind.
+    recent: VecDeque<Bytes>,
 }
 
 /// What one reading came to.
@@ -65,6 +70,7 @@ impl Lanes {
             tails: vec![0; count],
             heads: vec![0; count],
             repeated: 0,
+            recent: VecDeque::new(),
         })
     }
 
@@ -119,6 +125,7 @@ impl Lanes {
     /// Moves the records up to `until`, as many as there is room for, to `out`.
     pub fn read(&mut self, until: Ktime, out: &mut BytesMut) -> Reading {
         let mut reading = Reading::default();
+        let recent = std::mem::take(&mut self.recent);
         let mut next = BinaryHeap::new();
         for lane in 0..self.tails.len() {
             next.extend(self.next(lane, &mut reading.garbage).map(|(ktime, _)| Reverse((ktime, lane))));
@@ -139,7 +146,7 @@ impl Lanes {
                     reading.more = true;
                     break;
                 }
-                let repeats = is_repetition(record, out);
+                let repeats = is_repetition(record, out, &recent);
                 if !repeats {
                     out.extend_from_slice(record);
                 }
@@ -150,7 +157,20 @@ impl Lanes {
         for (lane, tail) in self.tails.iter().enumerate() {
             self.word(lane, offset_of!(Lane, tail)).store(*tail, Ordering::Release);
         }
+        self.recent = recent;
         reading
+    }
+
+    /// Keeps what was read, until there is more of what came later.
+    pub fn keep(&mut self, batch: &Bytes) {
+        if !batch.is_empty() {
+            self.recent.push_back(batch.clone());
+        }
+        let mut kept: usize = self.recent.iter().map(Bytes::len).sum();
+        while let Some(oldest) = self.recent.front().map(Bytes::len).filter(|oldest| kept - oldest >= KEPT) {
+            self.recent.pop_front();
+            kept -= oldest;
+        }
     }
 
     /// The next record of a lane and its time, after what is none has been skipped and counted.
@@ -177,16 +197,18 @@ impl Lanes {
 
 /// Whether the second copy of the program says again what the first has said: the last that is known of that socket.
 ///
-/// A socket does not make the same change twice in a row. What lies in the batch before is not looked at; that takes
-/// an interrupt between the two copies, and the end of a batch in that interrupt.
-fn is_repetition(record: &[u8], before: &[u8]) -> bool {
+/// A socket does not make the same change twice in a row. The first may be some batches before: an interrupt between the
+/// two copies takes as long as a hypervisor lets it.
+fn is_repetition(record: &[u8], before: &[u8], recent: &VecDeque<Bytes>) -> bool {
     let change = |record: &[u8]| {
         let (head, _) = Head::read_from_prefix(record).ok()?;
         (head.kind == kind::TRANSITION).then_some(head)
     };
     let Some(copy) = change(record).filter(|head| head.flags & flag::COPY != 0) else { return false };
-    let of_socket = records(before).flatten().filter_map(change).filter(|head| head.address == copy.address);
-    of_socket.last().is_some_and(|last| (last.old_state, last.new_state) == (copy.old_state, copy.new_state))
+    let last_in =
+        |batch| records(batch).flatten().filter_map(change).filter(|head| head.address == copy.address).last();
+    let last = last_in(before).or_else(|| recent.iter().rev().find_map(|batch| last_in(batch)));
+    last.is_some_and(|last| (last.old_state, last.new_state) == (copy.old_state, copy.new_state))
 }
 
 /// Memory shared with the kernel.
