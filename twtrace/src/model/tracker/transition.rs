@@ -198,11 +198,12 @@ impl Tracker {
         }
     }
 
-    /// The process that closes this end: seen to do it or, where a kernel thread does it, likely its owner.
+    /// The process that closes this end: seen to do it or, where a kernel thread does it, likely its owner; whoever
+    /// listens need not be that.
     pub(super) fn local_closer(&self, key: Key, by: Option<Process>) -> Option<Closer> {
-        let owner = || Some(self.connections.get(key)?.life.owner?.process);
+        let owner = || self.connections.get(key)?.life.owner.filter(|owner| owner.basis != OwnerBasis::Listener);
         by.map(|process| Closer { process, confidence: Confidence::Certain })
-            .or_else(|| Some(Closer { process: owner()?, confidence: Confidence::Likely }))
+            .or_else(|| Some(Closer { process: owner()?.process, confidence: Confidence::Likely }))
     }
 
     /// The handshake has settled which local port an outbound connection has.
