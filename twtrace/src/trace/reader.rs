@@ -219,7 +219,7 @@ fn read_record_batch(
     if usize::try_from(batch.length()).map_or(true, |rows| rows > most_rows) {
         return Err(senseless("too many rows"));
     }
-    if plain_length(&batch, &part.body).is_none_or(|length| length > MOST_PLAIN) {
+    if plain_length(&batch, &part.body, &schema).is_none_or(|length| length > MOST_PLAIN) {
         return Err(senseless("too long when decompressed"));
     }
     RecordBatchDecoder::try_new(&part.body, batch, schema, dictionaries, &arrow_ipc::MetadataVersion::V5)?
@@ -249,9 +249,10 @@ fn nodes_of(data_type: &DataType) -> usize {
 }
 
 /// What the buffers of a batch say that they come to when they are decompressed; `None` for what cannot be.
-fn plain_length(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Option<usize> {
+fn plain_length(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &Schema) -> Option<usize> {
     let mut sum = 0_usize;
-    for buffer in batch.buffers()? {
+    let widths = schema.fields().iter().flat_map(|field| widths(field.data_type()));
+    for (buffer, width) in batch.buffers()?.iter().zip(widths) {
         let (offset, length) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
         let bytes = body.get(offset..offset.checked_add(length)?)?;
         // The first eight bytes say the length, or -1 where what follows is as it was.
@@ -259,7 +260,28 @@ fn plain_length(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Option<usize
             Some(length) if batch.compression().is_some() => i64::from_le_bytes(*length),
             _ => -1,
         };
-        sum = sum.checked_add(usize::try_from(plain).unwrap_or(length))?;
+        let plain = usize::try_from(plain).unwrap_or(length);
+        // Of half a value Arrow makes a panic.
+        if plain % width != 0 {
+            return None;
+        }
+        sum = sum.checked_add(plain)?;
     }
     Some(sum)
+}
+
+/// How many bytes a value takes in each buffer of a column of this type, by the order of Arrow's columnar format.
+fn widths(data_type: &DataType) -> Vec<usize> {
+    const PRESENT: usize = 1;
+    const OFFSET: usize = size_of::<i32>();
+    match data_type {
+        DataType::Utf8 => vec![PRESENT, OFFSET, 1],
+        DataType::List(item) | DataType::Map(item, _) => [vec![PRESENT, OFFSET], widths(item.data_type())].concat(),
+        DataType::Struct(fields) => {
+            let fields = fields.iter().flat_map(|field| widths(field.data_type()));
+            std::iter::once(PRESENT).chain(fields).collect()
+        }
+        DataType::Dictionary(key, _) => widths(key),
+        number => vec![PRESENT, number.primitive_width().unwrap_or(1)],
+    }
 }
