@@ -23,7 +23,7 @@ pub(super) struct Key {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    /// In place: one that is given out leaves its room to the next, and nothing is allocated.
+    /// One that is given out leaves its place to the next.
     slots: Vec<Option<Connection>>,
     /// The number of the key of the connection that was at each place last: to see that it is gone does not take a look
     /// at the place, which is far away in memory.

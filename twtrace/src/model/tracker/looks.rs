@@ -78,11 +78,8 @@ impl Tracker {
     pub(super) fn conclude(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(at) = connection.missing.get() else { return };
-        if connection.last_seen > at {
-            connection.missing = Moment::UNKNOWN;
-            return;
-        }
-        if self.lost == connection.lost_before && connection.is_timed(at) {
+        let nothing_lost = self.lost == connection.lost_before;
+        if connection.last_seen > at || nothing_lost && connection.is_timed(at) {
             connection.missing = Moment::UNKNOWN;
             return;
         }

@@ -333,10 +333,9 @@ impl Tracker {
             let Lifecycle { id, tuple, v4_mapped, netns, owner, .. } = *connection.life;
             let owner = owner.map(|owner| owner.process);
             let place = owner.and_then(|owner| self.place(&owner)).cloned();
-            let connection = id;
             self.changes.push_back(Change::Transition(Shown {
                 at,
-                connection,
+                connection: id,
                 tuple,
                 v4_mapped,
                 netns,
