@@ -196,8 +196,13 @@ impl Counts {
 
 /// The name in `test NAME ... FAILED`.
 fn failure(line: &str) -> Option<&str> {
+    verdict(line).filter(|(_, verdict)| *verdict == "FAILED").map(|(name, _)| name)
+}
+
+/// A test's name and what became of it: `test late_fin::exact      ... ok`.
+pub(crate) fn verdict(line: &str) -> Option<(&str, &str)> {
     let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    (verdict.trim() == "FAILED").then_some(name.trim())
+    Some((name.trim(), verdict.trim()))
 }
 
 /// Those of `skips` that `list` does not name: a line each, `NAME: REASON`, `#` for comments.

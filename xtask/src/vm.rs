@@ -7,7 +7,7 @@ mod arm64;
 mod boot;
 mod programs;
 
-use crate::{packages, root, target};
+use crate::{packages, root, target, test::verdict};
 use anyhow::{Context as _, Result, ensure};
 use archive::Archive;
 use arm64::Arm64;
@@ -276,13 +276,11 @@ impl Outcome {
     /// From what the tests print.
     fn read(kernel: String, output: &str, status: i32) -> Self {
         let mut outcome = Self { kernel, passed: 0, failed: Vec::new(), skipped: 0 };
-        // "test late_fin::exact      ... ok"
-        for line in output.lines().filter_map(|line| line.strip_prefix("test ")) {
-            let Some((name, result)) = line.split_once("... ") else { continue };
-            match result.split_whitespace().next() {
+        for (name, verdict) in output.lines().filter_map(verdict) {
+            match verdict.split_whitespace().next() {
                 Some("ok") => outcome.passed += 1,
                 Some("ignored") => outcome.skipped += 1,
-                _ => outcome.failed.push(name.trim().to_owned()),
+                _ => outcome.failed.push(name.to_owned()),
             }
         }
         // One that finds out in the middle that it cannot be played ends well, and says so.
